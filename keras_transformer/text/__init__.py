@@ -1,0 +1,3 @@
+"""Tokenizers: a fast Python side, and a twin inside TensorFlow graphs for SavedModels."""
+
+from keras_transformer.text.sentencepiece import SentencePieceTokenizer as SentencePieceTokenizer
