@@ -1,0 +1,58 @@
+# Every target sets up what it needs: a virtual environment in .venv and an installation, once.
+# make PYTHON=/path/to/python3.12 chooses the interpreter.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALL := $(PY) -m pip install --quiet --no-compile --disable-pip-version-check --editable
+PORTABLE := layers models generation training data checkpoints
+
+# TensorFlow 2.21 is published for Python 3.11 to 3.13
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	if $$p -c '$(FITS)' 2>/dev/null; then echo $$p; break; fi; done)
+endif
+
+.PHONY: help quickstart test test-slow lint clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*##/make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+quickstart: $(VENV)/.recipes  ## train, score and export a translator of dates, in minutes
+	$(PY) -m recipes.translation quickstart --run-dir runs/quickstart
+
+test: $(VENV)/.test  ## the fast tests: all on TensorFlow, then the portable parts on JAX
+	KERAS_BACKEND=tensorflow $(PY) -m pytest -q -m "not slow" $(ARGS)
+	KERAS_BACKEND=jax $(PY) -m pytest -q -m "not slow" $(ARGS) $(PORTABLE:%=tests/%)
+
+test-slow: $(VENV)/.test  ## the tests that take minutes each
+	KERAS_BACKEND=tensorflow $(PY) -m pytest -q -m slow $(ARGS)
+
+lint: $(VENV)/.test  ## style, and which part may import which
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/lint-imports
+
+clean:  ## remove the virtual environment and the caches, not the runs
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache build *.egg-info
+
+$(PY):
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed, and none was found" \
+		"(make PYTHON=/path/to/python3 names one)." >&2; exit 1; }
+	@$(PYTHON) -c '$(FITS)' || { echo "Python 3.11, 3.12 or 3.13 is needed;" \
+		"$(PYTHON) is `$(PYTHON) --version 2>&1`." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module;" \
+		"on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# A stamp is renewed when setup.py changes; what is installed already and fits stays as it is.
+$(VENV)/.recipes: setup.py pyproject.toml | $(PY)
+	@echo "Installing keras_transformer with TensorFlow (about a minute, then never again) ..."
+	@$(INSTALL) ".[tensorflow,recipes]"
+	@touch $@
+
+$(VENV)/.test: setup.py pyproject.toml | $(PY)
+	@echo "Installing keras_transformer with what its tests need (about a minute, then never again) ..."
+	@$(INSTALL) ".[test]"
+	@touch $@ $(VENV)/.recipes

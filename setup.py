@@ -1,0 +1,63 @@
+"""The distribution `keras-transformer-zoo`; docs/decisions/0001-dependencies.md says why which part is where."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+INIT = (HERE / "keras_transformer" / "__init__.py").read_text(encoding="utf-8")
+
+# A range starts at the oldest release with all that is used and ends before the next incompatible one.
+BASE = [
+    "keras>=3.15.1,<4",  # older releases have known loading vulnerabilities
+    "numpy>=2.0,<3",
+    "safetensors>=0.5,<1",
+    "sentencepiece>=0.2.1,<0.3",
+    "sacrebleu>=2.5,<3",
+]
+TENSORFLOW = [
+    "tensorflow~=2.21.0",
+    'tensorflow-text~=2.21.0; platform_system != "Windows"',  # publishes no wheels for Windows
+]
+JAX = ["jax>=0.10,<0.11"]
+RECIPES = [
+    "babel>=2.18,<3",
+    "plotly>=7.1,<8",
+    "tensorboard>=2.20,<3",
+    "tyro>=1.0,<2",
+]
+TEST = [
+    "import-linter>=2.16,<3",
+    "pytest>=9,<10",
+    "pytest-xdist>=3.8,<4",
+    "ruff>=0.17,<0.18",  # a new minor release brings new rules
+]
+
+setup(
+    name="keras-transformer-zoo",
+    version=re.search(r'^__version__ = "(.+)"$', INIT, re.MULTILINE).group(1),
+    description="Transformer layers, models, training recipes and serving for Keras 3",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["keras_transformer*", "recipes*"]),
+    python_requires=">=3.11",
+    install_requires=BASE,
+    extras_require={
+        "tensorflow": TENSORFLOW,
+        "jax": JAX,
+        "recipes": RECIPES,
+        "test": TEST + TENSORFLOW + JAX + RECIPES,
+    },
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
