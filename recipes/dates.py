@@ -18,9 +18,9 @@ together. Two kinds of sources have more, and are left out:
 - A date in figures with the year last, such as 03.04.2026, where day and month could trade
   places: it is April in Germany and March in the United States. 21.11.2026 stays, and so do
   2026/03/04 and 2026年3月4日: no language puts the day between year and month.
-- A month's name that is another month in another language, in the same form of date. (Polish
-  "listopada" is November, Croatian "listopada" is October; the full stops of the Croatian forms
-  tell them apart, so these two may stay.)
+- A month's name that is another month in another of the languages, in the same form of date:
+  "25 Mar 2026" is March in Turkish and May in Teso. The 37 languages have none. (Polish
+  "listopada" is November and Croatian "listopada." October: the full stop tells them apart.)
 
     >>> pairs = corpus(train_size=1000, languages=["de", "he", "ja"]).train
     >>> len(pairs.source), pairs.target[0][-4:].isdigit()
@@ -119,15 +119,14 @@ def corpus(
         A `Corpus` of three `Pairs`.
 
     Raises:
-        ValueError: a language that CLDR does not have, years out of 1..9999, or fewer dates than
-            the sizes ask for.
+        ValueError: a language that CLDR does not have or whose digits are not in `ZERO`, years
+            out of 1..9999, a negative size, or more pairs than the dates give.
         ImportError: babel is not installed (extra `recipes`).
 
     Example:
-        >>> test = corpus(train_size=100, languages=["sw"]).test
-        >>> date = corpus(1, 1, 1, languages=["sw"], years=(2026, 2026)).test
-        >>> date.language
-        ['sw']
+        >>> train, validation, test = corpus(train_size=100, test_size=3, languages=["sw", "ta"])
+        >>> len(train.source), len(validation.source), test.language
+        (100, 1000, ['sw', 'ta', 'sw'])
 
     Reference: Unicode Technical Standard 35, Unicode Locale Data Markup Language, part 4: Dates.
     """
@@ -219,13 +218,17 @@ def has_two_readings(date: datetime.date, form: str, language: str) -> bool:
 
 @cache
 def ambiguous_months(languages: tuple[str, ...]) -> frozenset[tuple[str, str, int]]:
-    """The (language, form, month) whose sources mean another date in another of the languages.
+    """The (language, form, month) whose sources mean something else as well.
 
-    With its day and year blanked out, a source is a skeleton such as "D listopada Y". One date for
-    every month and weekday covers them all, so the answer holds for every date.
+    That is another month in another of the languages, or another weekday, where CLDR's full form
+    leaves it out. With its day and year blanked out, a source is a skeleton such as
+    "D listopada Y". One date for every month and weekday covers them all, so the answer holds for
+    every date.
 
     >>> ambiguous_months(tuple(LANGUAGES))
     frozenset()
+    >>> sorted(ambiguous_months(("teo", "tr")))
+    [('teo', 'medium', 5), ('tr', 'medium', 3)]
     """
     meanings, owners = defaultdict(set), defaultdict(set)
     for date in _every_month_and_weekday():
