@@ -1,0 +1,125 @@
+"""The token ids of a corpus: two flat arrays, kept on disk under a name made from the content.
+
+Letters: N sequences, R rows of a batch, L its length.
+"""
+
+import hashlib
+import os
+import tempfile
+
+import numpy as np
+
+FORMAT = b"keras_transformer tokens 1\n"  # a new format gets a new number, and so new file names
+
+
+class Tokens:
+    """N sequences of token ids in one flat array.
+
+    Args:
+        ids: int32, all sequences one after the other.
+        lengths: (N,) int32.
+    """
+
+    def __init__(self, ids, lengths):
+        self.ids, self.lengths = ids, lengths
+        self.starts = np.cumsum(lengths, dtype="int64") - lengths  # (N,)
+
+    def append(self, token_id):
+        """The sequences with `token_id` behind each."""
+        ends = np.cumsum(self.lengths, dtype="int64")
+        return Tokens(np.insert(self.ids, ends, token_id), self.lengths + 1)
+
+    def truncate(self, max_length):
+        """The sequences cut to `max_length` ids, of which the last stays as it is: the end."""
+        keep = np.minimum(self.lengths, max_length)
+        position = np.arange(len(self.ids)) - np.repeat(self.starts, self.lengths)
+        kept = position < np.repeat(keep, self.lengths) - 1
+        kept |= position == np.repeat(self.lengths, self.lengths) - 1
+        return Tokens(self.ids[kept], keep)
+
+    def rows(self, indices, num_rows, length):
+        """The sequences `indices` side by side, and empty rows up to `num_rows`.
+
+        Returns:
+            ids (R, L) int32, arbitrary where there is no token; mask (R, L) bool, True = token.
+        """
+        starts, lengths = np.zeros((2, num_rows, 1), "int64")
+        starts[: len(indices), 0] = self.starts[indices]
+        lengths[: len(indices), 0] = self.lengths[indices]
+        position = np.arange(length)
+        ids = self.ids.take(starts + position, mode="clip")  # (R, L)
+        return ids, position < lengths
+
+
+def tokenize(lines, tokenizer, cache_dir=None):
+    """The token ids of sentences, from `cache_dir` where the same text was tokenised before.
+
+    The name of a cache file is the sha256 of text, tokenizer and format, so nothing stale is ever
+    read. It is written beside and renamed. A damaged one is noticed by its checksum and replaced.
+
+    Args:
+        lines: list of str.
+        tokenizer: with `encode(list of str)` and `fingerprint`, a str that tells apart tokenizers
+            that give other ids.
+        cache_dir: folder, made if missing; `None`: nothing is kept.
+
+    Returns:
+        `Tokens`.
+    """
+    if cache_dir is None:
+        return _encode(lines, tokenizer)
+    key = hashlib.sha256(FORMAT + str(tokenizer.fingerprint).encode() + b"\n")
+    for line in lines:
+        line = line.encode("utf-8", "surrogatepass")
+        key.update(b"%d\n" % len(line) + line)
+    path = os.path.join(cache_dir, f"tokens-{key.hexdigest()[:32]}.bin")
+    tokens = _load(path, len(lines))
+    if tokens is None:
+        tokens = _encode(lines, tokenizer)
+        _save(path, tokens)
+    return tokens
+
+
+def _encode(lines, tokenizer):
+    sequences = tokenizer.encode(list(lines))
+    lengths = np.fromiter(map(len, sequences), "int32", len(sequences))
+    ids = np.concatenate([np.asarray(s, "int32") for s in sequences] or [np.zeros(0, "int32")])
+    return Tokens(ids, lengths)
+
+
+def _save(path, tokens):
+    body = tokens.lengths.astype("<i4").tobytes() + tokens.ids.astype("<i4").tobytes()
+    head = np.array([len(tokens.lengths), len(tokens.ids)], "<i8").tobytes()
+    digest = hashlib.sha256(head + body).digest()
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    descriptor, beside = tempfile.mkstemp(prefix=os.path.basename(path) + ".", dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(FORMAT + digest + head + body)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def _load(path, num_sequences):
+    """The tokens in a file; `None` where there is none, or a damaged one."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        return None
+    if not content.startswith(FORMAT):
+        return None
+    content = content[len(FORMAT) :]
+    digest, content = content[:32], content[32:]
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    num, size = np.frombuffer(content, "<i8", 2)
+    values = np.frombuffer(content, "<i4", offset=16).astype("int32")
+    if num != num_sequences or len(values) != num + size:
+        return None
+    return Tokens(values[num:], values[:num])
