@@ -1,0 +1,221 @@
+"""Beam search: several hypotheses at once, finished ones kept apart and left alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from keras import ops
+
+from keras_transformer.generation.decoding import (
+    Generated,
+    as_limits,
+    check_positive,
+    flat_rows,
+    mask_after,
+    pick,
+    token_scores,
+    write_token,
+)
+from keras_transformer.generation.length_penalty import as_length_penalty
+
+NEVER = -float("inf")  # the score of a place in the beam that holds no hypothesis
+
+
+class _Beams(NamedTuple):
+    step: object  # () int32: tokens generated so far
+    live_tokens: object  # (B, G, L) int32
+    live_last: object  # (B, G) int32: the tokens fed next
+    live_scores: object  # (B, G) float32: total log-probability, best first
+    live_length: object  # (B,) int32: differs from `step` where the sentence is done
+    finished_tokens: object  # (B, G, L) int32
+    finished_lengths: object  # (B, G) int32
+    finished_scores: object  # (B, G) float32: penalised, best first
+    done: object  # (B,) bool
+    broken: object  # (B,) bool: logits were not finite
+
+
+@dataclass(frozen=True)
+class BeamSearch:
+    r"""Keeps the ``beam_size`` best hypotheses of every sentence at every step.
+
+    A hypothesis y scores ``log p(y | x) / penalty(length)``, its ``eos`` counted. At each step
+    every live hypothesis is extended by every token; of the ``2 * beam_size`` best extensions
+    those that end in ``eos`` join the finished ones, of which the ``beam_size`` best stay, and
+    the best ``beam_size`` others live on. A finished hypothesis is never extended, and leaves
+    only for better finished ones.
+
+    A sentence is done when no live hypothesis can come among its ``n_best``: its ``n_best``-th
+    finished score is at least
+
+        max(live log p) / max(penalty(l) for l from length + 1 to the limit)
+
+    which bounds all continuations, since log p only falls. The result is the same as if the
+    search had run to the limit. With ``early_stopping`` a sentence is done as soon as
+    ``beam_size`` hypotheses have finished, as in fairseq: fewer steps, and sometimes another
+    result. (In Hugging Face transformers these are ``early_stopping="never"`` and ``True``; its
+    default ``False`` takes the present length for the limit in the bound, which is a guess.)
+
+    Hypotheses that reach the limit without ``eos`` fill up the ``n_best`` only where too few
+    have finished, and come after those, whatever their score. Within either kind the order is
+    by score.
+
+    Args:
+        beam_size: hypotheses per sentence, G. As wide as the space it is an exhaustive search.
+        length_penalty: the power of the length that log p is divided by, or a callable on
+            float32 lengths with positive values (``LengthPenalty``, ``GnmtLengthPenalty``).
+        n_best: hypotheses returned per sentence, at most ``beam_size``.
+        early_stopping: stop at ``beam_size`` finished hypotheses.
+
+    Raises:
+        ValueError: for sizes below 1, or ``n_best`` above ``beam_size``.
+
+    >>> BeamSearch(beam_size=4, length_penalty=0.6, n_best=2).n_best
+    2
+
+    Reference:
+        Wu et al. 2016, "Google's Neural Machine Translation System", section 7.
+    """
+
+    beam_size: int = 5
+    length_penalty: float | Callable = 1.0
+    n_best: int = 1
+    early_stopping: bool = False
+
+    def __post_init__(self):
+        check_positive("beam_size", self.beam_size)
+        check_positive("n_best", self.n_best)
+        if self.n_best > self.beam_size:
+            raise ValueError(
+                f"n_best must be at most beam_size ({self.beam_size}); got {self.n_best}."
+            )
+
+    def decode(self, model, inputs, max_new_tokens, limits=None):
+        """Decodes inside a compiled program; ``generation.generate`` is the checked way in.
+
+        Args:
+            model: anything with ``config start step reorder``.
+            inputs: dictionary of tensors that ``model.start`` takes, B rows.
+            max_new_tokens: int, L.
+            limits: (B,) int32, tokens at most per sentence, or None for ``max_new_tokens``. A
+                sentence with limit 0 costs no step.
+
+        Returns:
+            ``Generated`` with ``sequences`` (B, n_best, L).
+        """
+        check_positive("max_new_tokens", max_new_tokens)
+        state = model.start(inputs, max_new_tokens, beams=self.beam_size)
+        batch = ops.shape(inputs["encoder_token_ids"])[0]
+        limits = as_limits(limits, max_new_tokens, batch)
+        lengths = ops.arange(1, max_new_tokens + 1, dtype="float32")
+        penalties = as_length_penalty(self.length_penalty)(lengths)  # (L,)
+
+        def unfinished(beams, state):
+            return ops.any(ops.logical_not(beams.done))
+
+        def advance(beams, state):
+            token_ids = ops.reshape(beams.live_last, (-1, 1))  # (N, 1)
+            logits, state = model.step(token_ids, state)
+            beams, parents = self._advance(beams, logits, model.config, penalties, limits)
+            return beams, model.reorder(state, flat_rows(parents, self.beam_size))
+
+        beams = self._first(batch, max_new_tokens, limits, model.config)
+        beams, _ = ops.while_loop(unfinished, advance, (beams, state))
+        return self._result(beams, penalties, model.config)
+
+    def _first(self, batch, max_new_tokens, limits, config):
+        """One live hypothesis, empty, of probability 1; the other places hold none."""
+        beam = (batch, self.beam_size)
+        one = ops.arange(self.beam_size, dtype="int32") == 0
+        scores = ops.where(one, 0.0, NEVER)  # (G,)
+        return _Beams(
+            step=ops.zeros((), "int32"),
+            live_tokens=ops.zeros((*beam, max_new_tokens), "int32"),
+            live_last=ops.full(beam, config.bos_id, "int32"),
+            live_scores=ops.broadcast_to(ops.cast(scores, "float32"), beam),
+            live_length=ops.zeros((batch,), "int32"),
+            finished_tokens=ops.zeros((*beam, max_new_tokens), "int32"),
+            finished_lengths=ops.zeros(beam, "int32"),
+            finished_scores=ops.full(beam, NEVER, "float32"),
+            done=limits <= 0,
+            broken=ops.zeros((batch,), "bool"),
+        )
+
+    def _advance(self, beams, logits, config, penalties, limits):
+        """One step of all sentences: the next beams, and the (B, G) parents of the live ones."""
+        width = self.beam_size
+        logits, normaliser = token_scores(logits, config)  # (N, V), (N, 1)
+        shape = ops.shape(beams.live_scores)
+        usable = ops.reshape(ops.isfinite(normaliser), shape)  # (B, G)
+        active = ops.logical_not(beams.done)  # (B,)
+        held = beams.live_scores > NEVER
+        broken = beams.broken | (active & ops.any(held & ops.logical_not(usable), axis=1))
+
+        # The 2 G best extensions of a sentence are among the 2 G best of each of its hypotheses.
+        k = min(2 * width, logits.shape[-1])
+        gains, tokens = ops.top_k(logits, k)  # (N, k)
+        scores = beams.live_scores[:, :, None] + ops.reshape(gains - normaliser, (*shape, k))
+        scores, index = ops.top_k(ops.reshape(scores, (-1, width * k)), 2 * width)  # (B, 2G)
+        index = ops.cast(index, "int32")
+        token = pick(ops.reshape(ops.cast(tokens, "int32"), (-1, width * k)), index)  # (B, 2G)
+        parent = index // k
+        sequences = write_token(pick(beams.live_tokens, parent), beams.step, token)  # (B, 2G, L)
+        ends = token == config.eos_id
+        length = beams.step + 1
+
+        ended = ops.where(ends & active[:, None], scores / ops.take(penalties, beams.step), NEVER)
+        pool = ops.concatenate([beams.finished_scores, ended], axis=1)  # (B, 3G)
+        finished_scores, best = ops.top_k(pool, width)
+        best = ops.cast(best, "int32")
+        pool_lengths = ops.broadcast_to(length, ops.shape(ended))
+        pool_lengths = ops.concatenate([beams.finished_lengths, pool_lengths], axis=1)
+        pool_tokens = ops.concatenate([beams.finished_tokens, sequences], axis=1)
+
+        # At most one extension of a hypothesis ends it, so G of the 2 G live on.
+        live_scores, going = ops.top_k(ops.where(ends, NEVER, scores), width)  # (B, G)
+        going = ops.cast(going, "int32")
+        live_last = pick(token, going)
+        frozen = beams.done[:, None]
+        live_scores = ops.where(frozen, beams.live_scores, live_scores)
+        live_tokens = ops.where(frozen[:, :, None], beams.live_tokens, pick(sequences, going))
+
+        after = ops.arange(1, penalties.shape[0] + 1, dtype="int32")  # (L,)
+        possible = (after > length) & (after <= limits[:, None])  # (B, L)
+        largest = ops.max(ops.where(possible, penalties, 1e-30), axis=1)
+        attainable = live_scores[:, 0] / largest
+        done = beams.done | broken | (length >= limits)
+        done = done | (finished_scores[:, self.n_best - 1] >= attainable)
+        if self.early_stopping:
+            done = done | (finished_scores[:, -1] > NEVER)
+
+        beams = _Beams(
+            step=length,
+            live_tokens=live_tokens,
+            live_last=live_last,
+            live_scores=live_scores,
+            live_length=ops.where(active, length, beams.live_length),
+            finished_tokens=pick(pool_tokens, best),
+            finished_lengths=pick(pool_lengths, best),
+            finished_scores=finished_scores,
+            done=done,
+            broken=broken,
+        )
+        return beams, pick(parent, going)
+
+    def _result(self, beams, penalties, config):
+        """The finished hypotheses, then, where they are too few, the best live ones."""
+        width = self.beam_size
+        length = beams.live_length[:, None]  # (B, 1)
+        live_scores = beams.live_scores / ops.take(penalties, ops.maximum(length - 1, 0))
+        scores = ops.concatenate([beams.finished_scores, live_scores], axis=1)  # (B, 2G)
+        lengths = ops.broadcast_to(length, ops.shape(live_scores))
+        lengths = ops.concatenate([beams.finished_lengths, lengths], axis=1)
+        tokens = ops.concatenate([beams.finished_tokens, beams.live_tokens], axis=1)
+
+        there = ops.cast(beams.finished_scores > NEVER, "int32")
+        count = ops.sum(there, axis=1, keepdims=True)  # (B, 1)
+        place = ops.arange(self.n_best, dtype="int32")[None]  # (1, n_best)
+        index = ops.where(place < count, place, width + place - count)
+        scores, lengths, tokens = (pick(x, index) for x in (scores, lengths, tokens))
+        lengths = ops.where(scores > NEVER, lengths, 0)
+        scores = ops.where(beams.broken[:, None], float("nan"), scores)
+        return Generated(mask_after(tokens, lengths, config.pad_id), lengths, scores)

@@ -1,0 +1,108 @@
+"""Compiles a decoding program whole; the only file of the package that knows the backends.
+
+A program is kept as long as its model lives. It reads the model's weights at every call, so that
+training may go on between two calls.
+"""
+
+import weakref
+
+import keras
+import numpy as np
+
+_PROGRAMS = weakref.WeakKeyDictionary()  # model -> {key: program}
+
+
+def program(model, key, function, shapes, jit_compile=True):
+    """The compiled ``function(model, inputs)`` of this model under ``key``; made at first need.
+
+    Args:
+        model: what ``function`` decodes with; not kept alive.
+        key: hashable; names everything that shapes the program, ``shapes`` included.
+        function: of the model and a dictionary of tensors; gives a tuple of tensors. It must not
+            refer to the model itself.
+        shapes: {name: (shape, dtype)} of the inputs; a size may be None on TensorFlow without XLA.
+        jit_compile: compile with XLA on TensorFlow. JAX always compiles, torch never.
+
+    Returns:
+        A function from a dictionary of NumPy arrays to a tuple of NumPy arrays.
+    """
+    programs = _PROGRAMS.setdefault(model, {})
+    if key not in programs:
+        make = {"tensorflow": _tensorflow, "jax": _jax}.get(keras.backend.backend(), _eager)
+        programs[key] = make(weakref.ref(model), function, shapes, jit_compile)
+    return programs[key]
+
+
+def takes_any_shape(jit_compile):
+    """Whether one program serves inputs of every shape."""
+    backend = keras.backend.backend()
+    return backend != "jax" and not (backend == "tensorflow" and jit_compile)
+
+
+def num_programs(model):
+    """How many decoding programs have been compiled for ``model``.
+
+    >>> import keras
+    >>> num_programs(keras.Sequential())
+    0
+    """
+    return len(_PROGRAMS.get(model, ()))
+
+
+def _tensorflow(model, function, shapes, jit_compile):
+    import tensorflow as tf
+
+    # Variables are captured by reference: the graph reads what they hold when it runs.
+    compiled = tf.function(
+        lambda inputs: tuple(function(model(), inputs)), autograph=False, jit_compile=jit_compile
+    )
+    compiled = compiled.get_concrete_function(
+        {name: tf.TensorSpec(shape, dtype, name) for name, (shape, dtype) in shapes.items()}
+    )
+
+    def run(inputs):
+        inputs = {name: tf.constant(value) for name, value in inputs.items()}
+        return tuple(x.numpy() for x in compiled(inputs))
+
+    return run
+
+
+def _jax(model, function, shapes, jit_compile):
+    import jax
+
+    def stateless(values, inputs):
+        mapping = zip(model().variables, values, strict=True)
+        with keras.StatelessScope(state_mapping=mapping):
+            return tuple(function(model(), inputs))
+
+    compiled = jax.jit(stateless)
+
+    def run(inputs):
+        # Within `fit` the newest weights are in the trainer's hands until they are asked for.
+        sync = getattr(model(), "jax_state_sync", None)
+        if sync is not None:
+            sync()
+        values = [variable.value for variable in model().variables]
+        return tuple(np.asarray(x) for x in compiled(values, inputs))
+
+    return run
+
+
+def _eager(model, function, shapes, jit_compile):
+    def run(inputs):
+        inputs = {name: keras.ops.convert_to_tensor(value) for name, value in inputs.items()}
+        with _no_gradient():
+            outputs = function(model(), inputs)
+        return tuple(keras.ops.convert_to_numpy(x) for x in outputs)
+
+    return run
+
+
+def _no_gradient():
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.no_grad()
+    import contextlib
+
+    return contextlib.nullcontext()

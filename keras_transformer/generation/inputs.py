@@ -1,0 +1,137 @@
+"""What a user may pass to ``generate``: checked, and brought into few shapes."""
+
+import numpy as np
+
+from keras_transformer.generation.decoding import check_positive
+
+TOKENS, MASK = "encoder_token_ids", "encoder_padding_mask"
+
+
+def check_sources(inputs, config):
+    """Source ids as a rectangle, checked where they enter: compiled code would clamp them.
+
+    Args:
+        inputs: a dictionary with ``encoder_token_ids`` and perhaps ``encoder_padding_mask``
+            (``decoder_*`` entries of a training batch are ignored), or the ids alone: (B, S)
+            integers, a tensor of any backend, or a list of B lists.
+
+    Returns:
+        tokens (B, S) int32, ``pad_id`` where padded; mask (B, S) bool, no column all padding
+        after the last that is not.
+    """
+    mask = None
+    if isinstance(inputs, dict):
+        unknown = [k for k in inputs if k not in (TOKENS, MASK) and not k.startswith("decoder_")]
+        if unknown or TOKENS not in inputs:
+            raise ValueError(
+                f"inputs must have {TOKENS!r} and may have {MASK!r}; got {sorted(inputs)}."
+            )
+        inputs, mask = inputs[TOKENS], inputs.get(MASK)
+    if hasattr(inputs, "to_list"):  # tf.RaggedTensor
+        inputs = inputs.to_list()
+    if isinstance(inputs, (list, tuple)):
+        tokens, ragged_mask = _rectangle(inputs)
+        mask = ragged_mask if mask is None else mask
+    else:
+        tokens = _to_numpy(inputs)
+    if tokens.ndim != 2 or (tokens.size and tokens.dtype.kind not in "iu"):
+        raise ValueError(
+            f"{TOKENS} must be integers of shape (batch, source length); "
+            f"got {tokens.dtype} of shape {tokens.shape}."
+        )
+    mask = np.ones(tokens.shape, bool) if mask is None else _to_numpy(mask).astype(bool)
+    if mask.shape != tokens.shape:
+        raise ValueError(f"{MASK} must have the shape {tokens.shape} of the ids; got {mask.shape}.")
+    _check_ids(tokens, mask, config.vocab_size)
+
+    empty = np.flatnonzero(~mask.any(axis=1))
+    if empty.size:
+        raise ValueError(f"Every source needs at least one token; row {empty[0]} has none.")
+    length = int(np.flatnonzero(mask.any(axis=0))[-1]) + 1 if mask.size else 0
+    if length > config.max_length:
+        row = int(np.flatnonzero(mask[:, config.max_length :].any(axis=1))[0])
+        raise ValueError(
+            f"A source may have at most {config.max_length} tokens (max_length); "
+            f"row {row} of {TOKENS} has {int(np.flatnonzero(mask[row])[-1]) + 1}."
+        )
+    tokens = np.where(mask, tokens, config.pad_id or 0).astype(np.int32)
+    return tokens[:, :length], mask[:, :length]
+
+
+def check_limits(max_new_tokens, batch, config):
+    """The (B,) int32 limits that an int, or one integer per sentence, stands for."""
+    if isinstance(max_new_tokens, (int, np.integer)):
+        if isinstance(max_new_tokens, np.integer):
+            max_new_tokens = int(max_new_tokens)
+        check_positive("max_new_tokens", max_new_tokens)
+        limits = np.full((batch,), max_new_tokens, np.int64)
+    else:
+        limits = _to_numpy(max_new_tokens)
+    if limits.shape != (batch,) or (batch and limits.dtype.kind not in "iu"):
+        raise ValueError(
+            f"max_new_tokens must be an integer or {batch} integers, one for each source; "
+            f"got {limits.dtype} of shape {limits.shape}."
+        )
+    wrong = np.flatnonzero((limits < 1) | (limits > config.max_length))
+    if wrong.size:
+        raise ValueError(
+            f"max_new_tokens must be from 1 to the model's max_length, {config.max_length}; "
+            f"got {limits[wrong[0]]}."
+        )
+    return limits.astype(np.int32)
+
+
+def bucket(size, largest=None):
+    """The next size that programs are compiled for: 8, 16, 24, 32, then steps of a quarter.
+
+    >>> [bucket(n) for n in (1, 8, 9, 40, 41, 100)]
+    [8, 8, 16, 40, 48, 112]
+    """
+    step = 8
+    while size > 4 * step:
+        step *= 2
+    step = max(step // 2, 8)
+    rounded = -(-size // step) * step
+    return rounded if largest is None else max(size, min(rounded, largest))
+
+
+def pad_to(x, shape, value):
+    """``x`` in the corner of an array of ``shape`` filled with ``value``."""
+    padded = np.full(shape, value, x.dtype)
+    padded[tuple(slice(n) for n in x.shape)] = x
+    return padded
+
+
+def _rectangle(rows):
+    if rows and not all(hasattr(row, "__len__") for row in rows):
+        raise ValueError(f"{TOKENS} must be a list of lists of ids; got a list of {type(rows[0])}.")
+    rows = [_to_numpy(row) for row in rows]
+    for i, row in enumerate(rows):
+        if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
+            raise ValueError(
+                f"Row {i} of {TOKENS} must be a list of integers; "
+                f"got {row.dtype} of shape {row.shape}."
+            )
+    lengths = np.array([len(row) for row in rows], np.int64)
+    mask = np.arange(lengths.max(initial=0)) < lengths[:, None]  # (B, S)
+    tokens = np.zeros(mask.shape, np.int64)
+    tokens[mask] = np.concatenate(rows) if lengths.sum() else 0
+    return tokens, mask
+
+
+def _to_numpy(x):
+    if isinstance(x, (np.ndarray, list, tuple)):
+        return np.asarray(x)
+    from keras import ops
+
+    return np.asarray(ops.convert_to_numpy(x))
+
+
+def _check_ids(tokens, mask, vocab_size):
+    wrong = np.argwhere(mask & ((tokens < 0) | (tokens >= vocab_size)))
+    if wrong.size:
+        row, column = wrong[0]
+        raise ValueError(
+            f"Token ids must be from 0 to {vocab_size - 1} (vocab_size {vocab_size}); "
+            f"got {tokens[row, column]} at row {row}, column {column} of {TOKENS}."
+        )

@@ -1,0 +1,92 @@
+"""A small model with the decoding protocol, and an exhaustive search over what it can say.
+
+The hidden state depends on the whole prefix, so that a state that is not reordered with its
+hypotheses gives other tokens. The oracle is NumPy in float64 and shares no code with the package.
+"""
+
+import itertools
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class ToyState(NamedTuple):
+    hidden: object  # (B * G, D)
+    source: object  # (B, D)
+    index: object  # () int32
+
+
+class ToyModel:
+    """h' = tanh(h U + E[token] + source), logits = 3 h' W, in the source's own sum."""
+
+    def __init__(self, vocab_size=5, width=7, seed=0, max_length=64, eos_id=3, scale=2.5):
+        rng = np.random.default_rng(seed)
+        self.config = SimpleNamespace(
+            vocab_size=vocab_size, max_length=max_length, pad_id=0, bos_id=2, eos_id=eos_id
+        )
+        self.scale = scale
+        self.embed = keras.Variable(rng.normal(size=(vocab_size, width)).astype("float32"))
+        self.mix = keras.Variable(rng.normal(size=(width, width)).astype("float32"))
+        self.project = keras.Variable(rng.normal(size=(width, vocab_size)).astype("float32"))
+        self.variables = [self.embed, self.mix, self.project]
+
+    def start(self, inputs, max_length, beams=1):
+        tokens = inputs["encoder_token_ids"]
+        mask = inputs.get("encoder_padding_mask")
+        mask = ops.ones_like(tokens) if mask is None else mask
+        vectors = ops.take(self.embed, tokens, axis=0)
+        source = ops.sum(vectors * ops.cast(mask, "float32")[:, :, None], axis=1)
+        rows = ops.shape(tokens)[0] * beams
+        hidden = ops.zeros((rows, self.mix.shape[0]), "float32")
+        return ToyState(hidden, source, ops.zeros((), "int32"))
+
+    def step(self, token_ids, state):
+        hidden = state.hidden @ self.mix + ops.take(self.embed, token_ids[:, 0], axis=0)
+        width = self.mix.shape[0]
+        batch = ops.shape(state.source)[0]
+        if not isinstance(batch, int) or batch:
+            grouped = ops.reshape(hidden, (batch, -1, width)) + state.source[:, None, :]
+            hidden = ops.reshape(grouped, (-1, width))
+        hidden = ops.tanh(hidden)
+        logits = self.scale * (hidden @ self.project)
+        return logits[:, None, :], ToyState(hidden, state.source, state.index + 1)
+
+    def reorder(self, state, rows):
+        return state._replace(hidden=ops.take(state.hidden, rows, axis=0))
+
+    def log_probs(self, source, prefix):
+        """float64 (V,): of the token after ``prefix`` (without bos), without any cache."""
+        embed, mix, project = (ops.convert_to_numpy(v).astype("float64") for v in self.variables)
+        vector = embed[list(source)].sum(axis=0)
+        hidden = np.zeros(mix.shape[0])
+        for token in [self.config.bos_id, *prefix]:
+            hidden = np.tanh(hidden @ mix + embed[token] + vector)
+        logits = self.scale * (hidden @ project)
+        return logits - np.log(np.exp(logits).sum())
+
+
+def exhaustive(model, source, limit, penalty, n_best):
+    """The best finished hypotheses of at most ``limit`` tokens, by looking at all of them."""
+    config = model.config
+    words = [t for t in range(config.vocab_size) if t not in (config.pad_id, config.eos_id)]
+    found = []
+    for length in range(limit):
+        for prefix in itertools.product(words, repeat=length):
+            tokens = [*prefix, config.eos_id]
+            total = sum(model.log_probs(source, tokens[:i])[t] for i, t in enumerate(tokens))
+            found.append((total / penalty(float(len(tokens))), tokens))
+    return sorted(found, key=lambda pair: -pair[0])[:n_best]
+
+
+def greedy_oracle(model, source, limit):
+    """The most probable token after each prefix, computed without a cache."""
+    tokens, total = [], 0.0
+    while len(tokens) < limit and (not tokens or tokens[-1] != model.config.eos_id):
+        scores = model.log_probs(source, tokens)
+        scores[model.config.pad_id] = -np.inf
+        tokens.append(int(scores.argmax()))
+        total += scores[tokens[-1]]
+    return tokens, total
