@@ -1,0 +1,91 @@
+"""Keys and values of the positions decoded so far.
+
+    B batch, H heads, S preallocated length, K head width
+"""
+
+from typing import NamedTuple
+
+from keras import ops
+
+
+class LayerCache(NamedTuple):
+    """One layer's share of a `KeyValueCache`.
+
+    Attributes:
+        key: (B, H, S, K) in the compute dtype; positions from `index` on are not yet written.
+        value: (B, H, S, K).
+        index: int32 scalar, the number of positions written.
+
+    Example:
+
+    >>> cache = KeyValueCache.create(1, batch_size=2, num_heads=3, max_length=5, head_dim=7)
+    >>> cache.layer(0).key.shape
+    (2, 3, 5, 7)
+    """
+
+    key: object
+    value: object
+    index: object
+
+    def update(self, key, value):
+        """Writes (B, H, T, K) keys and values at `index`; returns the new LayerCache."""
+        start = (0, 0, self.index, 0)
+        return LayerCache(
+            ops.slice_update(self.key, start, ops.cast(key, self.key.dtype)),
+            ops.slice_update(self.value, start, ops.cast(value, self.value.dtype)),
+            self.index + key.shape[2],
+        )
+
+
+class KeyValueCache(NamedTuple):
+    """Preallocated keys and values of all self-attention layers, and one index.
+
+    A tuple of tensors, so that it passes through `keras.ops.while_loop`, `tf.function` and
+    `jax.jit` as it is. Nothing grows: a step writes its keys and values in place of zeros.
+
+    Attributes:
+        keys: one (B, H, S, K) tensor a layer.
+        values: likewise.
+        index: int32 scalar, the number of positions written.
+
+    Example:
+
+    >>> cache = KeyValueCache.create(2, batch_size=3, num_heads=4, max_length=16, head_dim=8)
+    >>> len(cache.keys), cache.keys[0].shape, int(cache.index)
+    (2, (3, 4, 16, 8), 0)
+    """
+
+    keys: tuple
+    values: tuple
+    index: object
+
+    @classmethod
+    def create(cls, num_layers, batch_size, num_heads, max_length, head_dim, dtype="float32"):
+        """An empty cache for `num_layers` layers and at most `max_length` positions."""
+        shape = (batch_size, num_heads, max_length, head_dim)
+        return cls(
+            tuple(ops.zeros(shape, dtype) for _ in range(num_layers)),
+            tuple(ops.zeros(shape, dtype) for _ in range(num_layers)),
+            ops.zeros((), "int32"),
+        )
+
+    def layer(self, number):
+        """The LayerCache of layer `number`."""
+        return LayerCache(self.keys[number], self.values[number], self.index)
+
+    @classmethod
+    def from_layers(cls, layers):
+        """The cache made of LayerCaches that were all advanced by the same number of positions."""
+        return cls(
+            tuple(layer.key for layer in layers),
+            tuple(layer.value for layer in layers),
+            layers[0].index,
+        )
+
+    def reorder(self, rows):
+        """The cache whose row i is this cache's row `rows[i]`: what a beam search needs."""
+        return KeyValueCache(
+            tuple(ops.take(key, rows, axis=0) for key in self.keys),
+            tuple(ops.take(value, rows, axis=0) for value in self.values),
+            self.index,
+        )

@@ -1,0 +1,41 @@
+"""Checks of constructor arguments; their messages name the argument and what came."""
+
+
+def check_positive(name, value):
+    """Refuses anything but a positive integer.
+
+    Example:
+
+    >>> check_positive("num_heads", 0)
+    Traceback (most recent call last):
+    ValueError: num_heads must be a positive integer; received 0
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a positive integer; received {value!r}")
+
+
+def check_rate(name, value):
+    """Refuses anything but a dropout rate, a number in [0, 1).
+
+    Example:
+
+    >>> check_rate("dropout", 1.0)
+    Traceback (most recent call last):
+    ValueError: dropout must be a number in [0, 1); received 1.0
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be a number in [0, 1); received {value!r}")
+
+
+def check_choice(name, value, allowed):
+    """Refuses a value that is not among the allowed.
+
+    Example:
+
+    >>> check_choice("norm", "batch", ("layer", "rms"))
+    Traceback (most recent call last):
+    ValueError: norm must be one of 'layer', 'rms'; received 'batch'
+    """
+    if value not in allowed:
+        names = ", ".join(repr(choice) for choice in allowed)
+        raise ValueError(f"{name} must be one of {names}; received {value!r}")

@@ -1,0 +1,148 @@
+"""Masks: each rule is one function, and all of them combine into one boolean mask.
+
+A mask is boolean, True = may be attended, and broadcasts to (B, H, T, S):
+
+    B batch, H heads, T query length, S key length
+"""
+
+import keras
+from keras import ops
+
+
+def padding_mask(mask):
+    """Lets every query attend to real tokens only.
+
+    Args:
+        mask: (B, S), True = real token; or None.
+
+    Returns:
+        (B, 1, 1, S) boolean, or None.
+
+    Raises:
+        ValueError: the mask does not have two dimensions.
+
+    Example:
+
+    >>> import numpy as np
+    >>> padding_mask(np.array([[True, True, False]])).shape == (1, 1, 1, 3)
+    True
+    """
+    if mask is None:
+        return None
+    if len(mask.shape) != 2:
+        raise ValueError(
+            "padding_mask must have shape (batch, length), True = real token; "
+            f"received shape {tuple(mask.shape)}"
+        )
+    return ops.cast(mask, "bool")[:, None, None, :]
+
+
+def attention_mask(mask):
+    """A mask over pairs of query and key, brought to rank 4.
+
+    Args:
+        mask: boolean (T, S), (B, T, S) or (B, H, T, S); or None.
+
+    Returns:
+        The mask in a form that broadcasts to (B, H, T, S), or None.
+
+    Raises:
+        ValueError: the mask has another rank.
+
+    Example:
+
+    >>> import numpy as np
+    >>> attention_mask(np.ones((2, 3, 5), "bool")).shape == (2, 1, 3, 5)
+    True
+    """
+    if mask is None:
+        return None
+    rank = len(mask.shape)
+    if rank not in (2, 3, 4):
+        raise ValueError(
+            "attention_mask must have shape (T, S), (B, T, S) or (B, H, T, S); "
+            f"received shape {tuple(mask.shape)}"
+        )
+    mask = ops.cast(mask, "bool")
+    return mask[:, None] if rank == 3 else mask
+
+
+def causal_mask(query_length, key_length, offset=0):
+    """Lets a query attend to keys at its own position and before.
+
+    Query `t` stands at position `offset + t`, so the one formula serves training (offset 0) and
+    decoding with a cache (offset = positions already filled).
+
+    Args:
+        query_length: T.
+        key_length: S.
+        offset: position of the first query; an integer or an int32 scalar tensor.
+
+    Returns:
+        (T, S) boolean.
+
+    Example:
+
+    >>> import numpy as np
+    >>> np.asarray(causal_mask(2, 3, offset=1)).astype(int)
+    array([[1, 1, 0],
+           [1, 1, 1]])
+    """
+    query_position = offset + ops.arange(query_length, dtype="int32")[:, None]
+    return ops.arange(key_length, dtype="int32")[None, :] <= query_position
+
+
+def segment_mask(query_segments, key_segments):
+    """Keeps packed sequences apart: a query attends within its own segment.
+
+    Args:
+        query_segments: (B, T) integers, the segment of each query.
+        key_segments: (B, S) integers.
+
+    Returns:
+        (B, 1, T, S) boolean.
+
+    Example:
+
+    >>> import numpy as np
+    >>> np.asarray(segment_mask(np.array([[1, 2]]), np.array([[1, 1, 2]])))[0, 0].astype(int)
+    array([[1, 1, 0],
+           [0, 0, 1]])
+    """
+    return query_segments[:, None, :, None] == key_segments[:, None, None, :]
+
+
+def combine(*masks):
+    """The conjunction of masks; None stands for a rule that forbids nothing.
+
+    Args:
+        *masks: booleans that broadcast against each other, or None.
+
+    Returns:
+        One boolean mask, or None when nothing is forbidden.
+
+    Example:
+
+    >>> combine(None, None) is None
+    True
+    """
+    present = [mask for mask in masks if mask is not None]
+    if not present:
+        return None
+    combined = present[0]
+    for mask in present[1:]:
+        combined = ops.logical_and(combined, mask)
+    return combined
+
+
+def implicit_mask(x):
+    """The Keras mask that an earlier layer attached to a tensor, or None.
+
+    Example:
+
+    >>> import numpy as np
+    >>> embedded = keras.layers.Embedding(5, 2, mask_zero=True)(np.array([[3, 0]]))
+    >>> np.asarray(implicit_mask(embedded)).tolist()
+    [[True, False]]
+    """
+    return getattr(x, "_keras_mask", None)
