@@ -1,0 +1,21 @@
+"""Weights in and out of safetensors files."""
+
+from keras_transformer.checkpoints.safetensors import load_weights, read_metadata, save_weights
+from keras_transformer.checkpoints.weights import (
+    assign_weights,
+    load_model_weights,
+    model_weights,
+    named_weights,
+    save_model_weights,
+)
+
+__all__ = [
+    "assign_weights",
+    "load_model_weights",
+    "load_weights",
+    "model_weights",
+    "named_weights",
+    "read_metadata",
+    "save_model_weights",
+    "save_weights",
+]
