@@ -1,4 +1,4 @@
-"""The distribution `keras-transformer-zoo`; docs/decisions/0001-dependencies.md says why which part is where."""
+"""The distribution `keras-transformer-zoo`; docs/decisions/0001-dependencies.md says why."""
 
 import pathlib
 import re
@@ -8,12 +8,12 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).parent
 INIT = (HERE / "keras_transformer" / "__init__.py").read_text(encoding="utf-8")
 
-# A range starts at the oldest release with all that is used and ends before the next incompatible one.
+# A range starts at a release with all that is used and ends before the next that may break it.
 BASE = [
     "keras>=3.15.1,<4",  # older releases have known loading vulnerabilities
     "numpy>=2.0,<3",
     "safetensors>=0.5,<1",
-    "sentencepiece>=0.2.1,<0.3",
+    "sentencepiece>=0.2.3,<0.3",
     "sacrebleu>=2.5,<3",
 ]
 TENSORFLOW = [

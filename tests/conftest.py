@@ -42,7 +42,7 @@ def float32_policy():
 
 @pytest.fixture(scope="session")
 def data_dir():
-    """The folder with the real corpora: $KERAS_TRANSFORMER_DATA, or `shared/data` beside the checkout."""
+    """The real corpora: $KERAS_TRANSFORMER_DATA, or `shared/data` beside the checkout."""
     folder = os.environ.get("KERAS_TRANSFORMER_DATA", ROOT.parent / "shared" / "data")
     folder = pathlib.Path(folder)
     if not folder.is_dir():
