@@ -21,27 +21,29 @@ class _Batches(keras.utils.PyDataset):
 
     On TensorFlow, Keras takes the signature of a data set from its first two items: a length that
     they share is taken as fixed, and the first batch of another length ends the training. So while
-    Keras is asking, that is from the moment that it looks at `workers` until the first epoch
-    begins, the items are samples of two shapes that differ wherever any two shapes do.
+    Keras asks, that is once it has looked at `workers` and until the first epoch begins, these
+    two items are samples that differ in every length in which any two batches do.
     """
 
-    _sampled = False
+    _to_sample = frozenset()
 
     @property
     def workers(self):
-        self._sampled = True
+        if keras.backend.backend() == "tensorflow":
+            self._to_sample = frozenset((0, 1))
         return super().workers
 
     def on_epoch_begin(self):
-        self._sampled = False
+        self._to_sample = frozenset()
 
     def __getitem__(self, index):
-        if self._sampled and index in (0, 1):
+        if index in self._to_sample:
+            self._to_sample -= {index}
             return self._samples()[index]
         return self._item(index)
 
     def __iter__(self):
-        self._sampled = False
+        self._to_sample = frozenset()
         return super().__iter__()
 
 
@@ -68,6 +70,8 @@ class ParallelBatches(_Batches):
         max_length: the longest source and target allowed, end or beginning included. `None`: any.
         truncate: cut longer pairs, which are counted in `num_truncated`, instead of refusing them.
         num_shapes: the most shapes allowed. Each costs a compilation, and spares padding.
+        max_padding: a share of all slots, 0 to 1: the fewest shapes with at most so much padding
+            are taken, if `num_shapes` are enough for it. 0: the least padding.
         shuffle: `False` for the same order in all epochs, for validation.
         cache_dir: folder that keeps the token ids of the corpus, so that the next run need not
             tokenise. `None`: no cache.
@@ -108,6 +112,7 @@ class ParallelBatches(_Batches):
         max_length=None,
         truncate=False,
         num_shapes=8,
+        max_padding=0.0,
         shuffle=True,
         cache_dir=None,
         **kwargs,
@@ -118,6 +123,10 @@ class ParallelBatches(_Batches):
         _check("seed", seed, 0)
         if max_length is not None:
             _check("max_length", max_length, 2)
+        if not 0 <= max_padding < 1:
+            raise ValueError(f"max_padding must be at least 0 and less than 1; got {max_padding!r}")
+        if tokenizer is None:
+            raise TypeError("tokenizer is missing")
         self.pad_id, self.bos_id = tokenizer.pad_id, tokenizer.bos_id
         self.seed, self.shuffle, self.tokens_per_batch = seed, shuffle, tokens_per_batch
         text = _text(source, target)
@@ -142,12 +151,12 @@ class ParallelBatches(_Batches):
                 f"not fit into tokens_per_batch={tokens_per_batch}"
             )
         self._plan = make_plan(
-            self._source.lengths, self._target.lengths, tokens_per_batch, num_shapes
+            self._source.lengths, self._target.lengths, tokens_per_batch, num_shapes, max_padding
         )
         self._members = [
             np.flatnonzero(self._plan.bucket == i) for i in range(len(self._plan.shapes))
         ]
-        self._order = functools.lru_cache(maxsize=4)(self._order_of)
+        self._orders = {}
         self.epoch = 0
         self._is_last_served = False
 
@@ -239,8 +248,15 @@ class ParallelBatches(_Batches):
             self.epoch += 1
         self._is_last_served = False
 
-    def _order_of(self, epoch):
+    def _order(self, epoch):
         """The batches of an epoch: list of (shape, pairs of its rows)."""
+        orders = self._orders
+        if epoch not in orders:
+            # A new dict, as other threads may read the old one; two epochs meet at a border.
+            self._orders = orders = dict([*orders.items()][-1:]) | {epoch: self._make_order(epoch)}
+        return orders[epoch]
+
+    def _make_order(self, epoch):
         rng = np.random.default_rng([self.seed, epoch])
         pools = [[members] for members in self._members]
         batches = []

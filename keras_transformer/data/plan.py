@@ -48,7 +48,7 @@ class Plan(NamedTuple):
         return _num_slots(self.shapes, self.num_batches)
 
 
-def make_plan(source_lengths, target_lengths, tokens_per_batch, num_shapes):
+def make_plan(source_lengths, target_lengths, tokens_per_batch, num_shapes, max_padding=0.0):
     """The plan of at most `num_shapes` shapes with the fewest token slots in an epoch.
 
     A pair goes to the cheapest shape that it fits into, and costs `S + T` slots there. The shapes
@@ -62,16 +62,18 @@ def make_plan(source_lengths, target_lengths, tokens_per_batch, num_shapes):
         source_lengths, target_lengths: (N,) int arrays, N at least 1.
         tokens_per_batch: target slots of a batch; a shape has `tokens_per_batch // T` rows.
         num_shapes: the most shapes allowed.
+        max_padding: the share of slots that may be padding; no shape is added once it is reached.
 
     Returns:
         `Plan`.
     """
+    enough = (source_lengths.sum() + target_lengths.sum()) / (1 - max_padding)
     grid = _Grid(source_lengths, target_lengths, tokens_per_batch)
     solutions = []
     chosen = [grid.largest]
     while True:
         solutions.append(grid.polish(chosen))
-        if len(chosen) == num_shapes:
+        if len(chosen) == num_shapes or grid.num_slots(solutions[-1]) <= enough:
             break
         candidate, saved = grid.best_addition(chosen)
         if saved <= 0:

@@ -1,0 +1,105 @@
+"""Files fetched once, and known by their sha256."""
+
+import gzip
+import hashlib
+import os
+import pathlib
+import tempfile
+import urllib.error
+import urllib.request
+import zlib
+from typing import NamedTuple
+
+CHUNK = 1 << 20
+TIMEOUT = 30  # seconds without a byte
+
+
+class RemoteFile(NamedTuple):
+    """A file to fetch.
+
+    Attributes:
+        name: path below the folder it is stored in, with forward slashes.
+        url: where it is. A `.gz` file is unpacked unless `name` ends with `.gz` too.
+        sha256: hex digest of the content as it is stored: of what is unpacked, not of the archive,
+            since the same text can be packed in many ways.
+        max_bytes: the most bytes it may have; more are not read.
+    """
+
+    name: str
+    url: str
+    sha256: str
+    max_bytes: int = 1 << 30
+
+
+def fetch(files, folder):
+    """Fetches the files that the folder does not hold yet.
+
+    A file is there whole or not at all: it is written beside, checked, synced and renamed. So an
+    interrupted download is simply started again, and files that are there are never fetched twice.
+
+    Args:
+        files: list of `RemoteFile`.
+        folder: made if missing.
+
+    Returns:
+        list of `pathlib.Path`, in the order of `files`.
+
+    Raises:
+        ConnectionError: a server cannot be reached or does not have the file.
+        ValueError: a file, fetched or already there, has another sha256. What is there is kept.
+    """
+    paths = [pathlib.Path(folder, file.name) for file in files]
+    for file, path in zip(files, paths, strict=True):
+        if not path.exists():
+            _download(file, path)
+        elif (found := _sha256_of(path)) != file.sha256:
+            raise ValueError(
+                f"{path} has sha256 {found}, expected {file.sha256}; "
+                f"remove it to have it fetched from {file.url}"
+            )
+    return paths
+
+
+def _download(file, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as target:
+            found = _copy(file, target, path)
+            target.flush()
+            os.fsync(target.fileno())
+        if found != file.sha256:
+            raise ValueError(f"{file.url} has sha256 {found}, expected {file.sha256}")
+        os.chmod(beside, 0o644)  # mkstemp makes files for their owner alone
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def _copy(file, target, path):
+    """Copies what is at the URL, unpacked, and returns its sha256."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with urllib.request.urlopen(file.url, timeout=TIMEOUT) as response:
+            is_packed = file.url.endswith(".gz") and not file.name.endswith(".gz")
+            source = gzip.GzipFile(fileobj=response) if is_packed else response
+            while chunk := source.read(CHUNK):
+                size += len(chunk)
+                if size > file.max_bytes:
+                    raise ValueError(f"{file.url} has more than {file.max_bytes} bytes")
+                digest.update(chunk)
+                target.write(chunk)
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{file.url} is not a gzip file ({error})") from error
+    except (urllib.error.URLError, EOFError, ConnectionError, TimeoutError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ConnectionError(
+            f"cannot fetch {file.url} ({reason}); without a network, put the file at {path}"
+        ) from error
+    return digest.hexdigest()
+
+
+def _sha256_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
