@@ -3,7 +3,9 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-INSTALL := $(PY) -m pip install --quiet --no-compile --disable-pip-version-check --editable
+INSTALL := $(PY) -m pip install -qq --no-compile --disable-pip-version-check --editable
+# TensorFlow's start-up notes hide what a user should read
+export TF_CPP_MIN_LOG_LEVEL ?= 2
 PORTABLE := layers models generation training data checkpoints
 
 # TensorFlow 2.21 is published for Python 3.11 to 3.13
