@@ -1,12 +1,22 @@
 """Losses, schedules, metrics and callbacks for `model.fit`."""
 
+from keras_transformer.training.averaging import AverageCheckpoints
+from keras_transformer.training.callbacks import BestCheckpoint, Bleu, MetricsLog, Throughput
+from keras_transformer.training.checkpointing import Progress, RunCheckpoints
 from keras_transformer.training.losses import TokenCrossEntropy
 from keras_transformer.training.metrics import Perplexity, TokenAccuracy, TokenCrossEntropyMetric
 from keras_transformer.training.schedules import InverseSquareRoot
 
 __all__ = [
+    "AverageCheckpoints",
+    "BestCheckpoint",
+    "Bleu",
     "InverseSquareRoot",
+    "MetricsLog",
     "Perplexity",
+    "Progress",
+    "RunCheckpoints",
+    "Throughput",
     "TokenAccuracy",
     "TokenCrossEntropy",
     "TokenCrossEntropyMetric",

@@ -1,0 +1,115 @@
+"""The average of the last weights of a run."""
+
+import contextlib
+import pathlib
+
+import keras
+import numpy as np
+
+from keras_transformer.checkpoints.files import sha256_of
+from keras_transformer.checkpoints.safetensors import load_weights, save_weights
+from keras_transformer.checkpoints.weights import assign_weights, model_weights
+
+
+class AverageCheckpoints(keras.callbacks.Callback):
+    """Keeps the weights of the last fit-epochs and gives their average.
+
+    Each snapshot is a safetensors file of its own, written once. Given to `RunCheckpoints` among
+    its `callbacks`, the checkpoints name the snapshots with their sha256, those that a kept
+    checkpoint names stay, and a resumed run has exactly the same average.
+
+    Args:
+        folder: where the snapshots are.
+        last: number of snapshots that are averaged.
+        every: fit-epochs between two snapshots.
+
+    Example:
+
+    >>> import keras, numpy as np, tempfile
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")])
+    >>> model.compile("sgd", "mse")
+    >>> averages = AverageCheckpoints(tempfile.mkdtemp(), last=2)
+    >>> _ = model.fit(np.ones((4, 3)), np.ones((4, 2)), epochs=3, verbose=0, callbacks=[averages])
+    >>> averages.average()["top/kernel"].shape
+    (3, 2)
+    >>> with averages.applied(model):
+    ...     score = model.evaluate(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+
+    Reference: [Attention is all you need](https://arxiv.org/abs/1706.03762), §6.1.
+    """
+
+    def __init__(self, folder, last=10, every=1):
+        super().__init__()
+        if last < 1 or every < 1:
+            raise ValueError(f"last and every must be at least 1, got {last!r} and {every!r}")
+        self.folder = pathlib.Path(folder)
+        self.last = last
+        self.every = every
+        self.snapshots = {}  # {file name: sha256}, oldest first
+        self.releases_alone = True  # RunCheckpoints sets False: it knows what else is needed
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every:
+            return
+        path = self.folder / f"epoch-{epoch + 1:06d}.safetensors"
+        save_weights(path, model_weights(self.model))
+        self.snapshots.pop(path.name, None)
+        self.snapshots[path.name] = sha256_of(path)
+        self.snapshots = dict(list(self.snapshots.items())[-self.last :])
+        if self.releases_alone:
+            self.release([])
+
+    def average(self):
+        """Mean of the snapshots, taken in float64 and cast to each weight's dtype.
+
+        Returns:
+            {name: NumPy array}, names as of `checkpoints.named_weights`.
+
+        Raises:
+            ValueError: there is no snapshot yet, or one is damaged.
+        """
+        if not self.snapshots:
+            raise ValueError("there is nothing to average before the first snapshot")
+        sums, dtypes = {}, {}
+        for name in self.snapshots:
+            for key, array in load_weights(self.folder / name).items():
+                dtypes[key] = array.dtype
+                sums[key] = sums.get(key, 0.0) + array.astype("float64")
+        count = len(self.snapshots)
+        return {key: np.asarray(total / count).astype(dtypes[key]) for key, total in sums.items()}
+
+    @contextlib.contextmanager
+    def applied(self, model=None):
+        """Inside the block the model has the average as its weights; after it, its own again."""
+        model = model or self.model
+        own = model_weights(model)
+        assign_weights(model, self.average(), "the average")
+        try:
+            yield model
+        finally:
+            assign_weights(model, own, "the own weights")
+
+    # What RunCheckpoints calls
+
+    def get_state(self):
+        return {"snapshots": list(self.snapshots.items())}
+
+    def set_state(self, state):
+        self.snapshots = dict(state["snapshots"])
+
+    def check_state(self, state):
+        problems = []
+        for name, digest in state["snapshots"]:
+            path = self.folder / name
+            if not path.is_file():
+                problems.append(f"{path} is missing")
+            elif sha256_of(path) != digest:
+                problems.append(f"{path} is not as it was written (sha256)")
+        return problems
+
+    def release(self, states):
+        """Removes the snapshots that neither the average nor one of the states needs."""
+        needed = set(self.snapshots).union(*(dict(state["snapshots"]) for state in states))
+        for path in self.folder.glob("epoch-*.safetensors"):
+            if path.name not in needed:
+                path.unlink()
