@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import http.client
 import os
 import pathlib
 import tempfile
@@ -64,12 +65,15 @@ def _download(file, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
+        digest = hashlib.sha256()
         with os.fdopen(descriptor, "wb") as target:
-            found = _copy(file, target, path)
+            for chunk in _chunks(file, path):
+                digest.update(chunk)
+                target.write(chunk)
             target.flush()
             os.fsync(target.fileno())
-        if found != file.sha256:
-            raise ValueError(f"{file.url} has sha256 {found}, expected {file.sha256}")
+        if digest.hexdigest() != file.sha256:
+            raise ValueError(f"{file.url} has sha256 {digest.hexdigest()}, expected {file.sha256}")
         os.chmod(beside, 0o644)  # mkstemp makes files for their owner alone
         os.replace(beside, path)
     except BaseException:
@@ -77,9 +81,9 @@ def _download(file, path):
         raise
 
 
-def _copy(file, target, path):
-    """Copies what is at the URL, unpacked, and returns its sha256."""
-    digest, size = hashlib.sha256(), 0
+def _chunks(file, path):
+    """What is at the URL, unpacked."""
+    size = 0
     try:
         with urllib.request.urlopen(file.url, timeout=TIMEOUT) as response:
             is_packed = file.url.endswith(".gz") and not file.name.endswith(".gz")
@@ -88,16 +92,16 @@ def _copy(file, target, path):
                 size += len(chunk)
                 if size > file.max_bytes:
                     raise ValueError(f"{file.url} has more than {file.max_bytes} bytes")
-                digest.update(chunk)
-                target.write(chunk)
+                yield chunk
     except (gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{file.url} is not a gzip file ({error})") from error
-    except (urllib.error.URLError, EOFError, ConnectionError, TimeoutError) as error:
-        reason = getattr(error, "reason", None) or error
+    except urllib.error.HTTPError as error:
+        raise ConnectionError(f"cannot fetch {file.url} ({error})") from error
+    except (OSError, EOFError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
         raise ConnectionError(
             f"cannot fetch {file.url} ({reason}); without a network, put the file at {path}"
         ) from error
-    return digest.hexdigest()
 
 
 def _sha256_of(path):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-GRID = 40  # candidate lengths a side: all of them in a corpus of sentences, quantiles in one of documents
+GRID = 40  # candidate lengths a side: about all of them in a corpus of sentences, else quantiles
 
 
 class Shape(NamedTuple):
@@ -117,7 +117,7 @@ class _Grid:
         return best, saved[best]
 
     def settle(self, chosen):
-        """Moves one shape after the other, but for the first, to its best place until none moves."""
+        """Moves one shape after the other to its best place until none moves; never the first."""
         total, before = self.cost(chosen) @ self.count, np.inf
         while total < before:
             before = total
@@ -148,7 +148,7 @@ class _Grid:
         return _num_slots(shapes, num_batches)
 
     def assign(self, chosen):
-        """The first fields of `Plan`, `bucket` by cell. A shape without a full batch is left out."""
+        """The fields of `Plan`, `bucket` by cell. A shape without a full batch is left out."""
         points = sorted(set(chosen), key=lambda point: (self.slots[point], point))
         while True:
             shapes = tuple(self.shapes[point] for point in points)
