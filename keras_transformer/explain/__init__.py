@@ -1,13 +1,14 @@
 """What a model attends to, and what a run was like: figures and a report in one HTML file."""
 
-from keras_transformer.explain.attention import attention_heatmap
+from keras_transformer.explain.attention import attention_heatmap, attention_of_words
 from keras_transformer.explain.curves import learning_curves, read_metrics
-from keras_transformer.explain.environment import environment, peak_memory
+from keras_transformer.explain.machine import environment, peak_memory
 from keras_transformer.explain.report import Report
 
 __all__ = [
     "Report",
     "attention_heatmap",
+    "attention_of_words",
     "environment",
     "learning_curves",
     "peak_memory",

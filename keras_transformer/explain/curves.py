@@ -22,6 +22,7 @@ TITLES = {
     "exact_match": "Exact match",
 }
 LOGARITHMIC = {"loss", "perplexity", "learning_rate"}  # ratios matter, not differences
+FROM_ZERO = {"bleu", "tokens_per_second", "throughput"}  # the height itself is to be read
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Curve:
     position: str
     training: tuple[tuple[float, float], ...]
     validation: tuple[tuple[float, float], ...]
+    last: float  # position of the run: charts of one run have the same x axis
 
     def summary(self) -> str:
         """The curve in one sentence, for those who do not see it."""
@@ -41,9 +43,10 @@ class Curve:
             if points:
                 (start, first), (stop, last) = points[0], points[-1]
                 values = [value for _, value in points]
+                low, high = _short(min(values)), _short(max(values))
                 parts.append(
-                    f"{kind}: {first:.4g} at {self.position} {start:,.0f}, {last:.4g} at "
-                    f"{self.position} {stop:,.0f}, between {min(values):.4g} and {max(values):.4g}."
+                    f"{kind}: {_short(first)} at {self.position} {start:,.0f}, {_short(last)} at "
+                    f"{self.position} {stop:,.0f}; lowest {low}, highest {high}."
                 )
         return " ".join(parts)
 
@@ -59,7 +62,7 @@ class Curve:
                 showlegend=both,
                 legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
                 hovermode="x unified",
-                xaxis=axis | {"title": {"text": self.position}},
+                xaxis=axis | {"title": {"text": self.position}, "range": [0, self.last * 1.01]},
                 yaxis=axis | self._scale(),
             )
         )
@@ -84,8 +87,9 @@ class Curve:
     def _scale(self) -> dict:
         values = [value for _, value in (*self.training, *self.validation)]
         if self.name in LOGARITHMIC and min(values) > 0:
-            return {"type": "log", "dtick": "D2" if max(values) / min(values) > 3 else None}
-        return {"rangemode": "tozero" if self.name in ("tokens_per_second", "bleu") else "normal"}
+            ticks = _logarithmic_ticks(min(values), max(values))
+            return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+        return {"rangemode": "tozero" if self.name in FROM_ZERO else "normal"}
 
 
 def read_metrics(path) -> list[dict]:
@@ -106,8 +110,8 @@ def read_metrics(path) -> list[dict]:
         [{'step': 10, 'loss': 5.5}]
     """
     path = os.fspath(path)
-    with open(path, encoding="utf-8") as file:
-        *lines, unfinished = file.read().split("\n")
+    with open(path, "rb") as file:  # bytes, since a letter may be cut in half
+        *lines, unfinished = file.read().split(b"\n")
     if unfinished.strip():
         try:
             json.loads(unfinished)
@@ -123,7 +127,7 @@ def read_metrics(path) -> list[dict]:
         except ValueError as error:
             raise ValueError(f"{path}:{number}: no JSON: {error}") from error
         if not isinstance(record, dict):
-            raise ValueError(f"{path}:{number}: got {line[:60]!r}, expected a JSON object")
+            raise ValueError(f"{path}:{number}: got {line.decode()[:60]!r}, expected a JSON object")
         records.append(record)
     return records
 
@@ -158,6 +162,7 @@ def learning_curves(metrics: Iterable[Mapping] | str | os.PathLike) -> list[Curv
             if key not in NO_CURVES and _is_number(value):
                 series.setdefault(key, {})[record[position]] = value
     names = dict.fromkeys(key.removeprefix("val_") for key in series)
+    last = max((x for points in series.values() for x in points), default=0)
     order = {name: place for place, name in enumerate(TITLES)}
     return [
         Curve(
@@ -166,9 +171,29 @@ def learning_curves(metrics: Iterable[Mapping] | str | os.PathLike) -> list[Curv
             position=position,
             training=tuple(sorted(series.get(name, {}).items())),
             validation=tuple(sorted(series.get(f"val_{name}", {}).items())),
+            last=last,
         )
         for name in sorted(names, key=lambda name: order.get(name, len(order)))
     ]
+
+
+def _logarithmic_ticks(low: float, high: float) -> list[float]:
+    """Round numbers from below `low` to above `high`: few over decades, many within one.
+
+    >>> _logarithmic_ticks(1.1, 6.8), _logarithmic_ticks(0.0002, 0.4)
+    ([1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0], [0.0001, 0.001, 0.01, 0.1, 1.0])
+    """
+    ratio = high / low
+    steps = [1, 1.5, 2, 3, 4, 5, 7] if ratio < 10 else [1, 2, 5] if ratio < 300 else [1]
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
+    first = max((i for i, tick in enumerate(ticks) if tick <= low), default=0)
+    last = min((i for i, tick in enumerate(ticks) if tick >= high), default=len(ticks) - 1)
+    return ticks[first : last + 1]
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _is_number(value) -> bool:

@@ -32,19 +32,22 @@ h2 { font-size: 1.25rem; margin: 2.5rem 0 0.75rem; }
 h3 { font-size: 0.95rem; font-weight: 600; margin: 0 0 0.5rem; }
 p { margin: 0 0 0.75rem; max-width: 46rem; overflow-wrap: anywhere; }
 .soft, .note { color: var(--soft); }
-nav ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; list-style: none; padding: 0; margin: 0.75rem 0 0; }
+nav ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; }
+nav ul { list-style: none; padding: 0; margin: 0.75rem 0 0; }
 a { color: var(--accent); }
-a:focus-visible, summary:focus-visible, .wide:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .skip { position: absolute; left: -100vw; }
 .skip:focus { left: 1rem; top: 0.5rem; background: var(--card); padding: 0.5rem; z-index: 2; }
 .card, .table { background: var(--card); border: 1px solid var(--line); border-radius: 0.6rem; }
-.cards { display: grid; gap: 0.75rem; grid-template-columns: repeat(auto-fill, minmax(min(11rem, 100%), 1fr)); margin: 0; }
+.cards, .plots { display: grid; gap: 0.75rem; margin: 0; }
+.cards { grid-template-columns: repeat(auto-fill, minmax(min(10rem, 100%), 1fr)); }
+.plots { grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }
 .cards .card { padding: 0.8rem 1rem; display: flex; flex-direction: column; }
 .cards dt { color: var(--soft); font-size: 0.85rem; }
 .cards dd { margin: 0; }
-.cards .value { font-size: 1.7rem; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.cards .note { font-size: 0.8rem; overflow-wrap: anywhere; }
-.plots { display: grid; gap: 0.75rem; grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }
+.cards .value { font-size: 1.6rem; font-weight: 650; line-height: 1.25; }
+.cards .note { font-size: 0.8rem; }
+.cards dd, .facts td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 figure { margin: 0; padding: 0.9rem 1rem; min-width: 0; }
 figcaption { font-size: 0.85rem; margin-top: 0.5rem; }
 .maps { display: flex; flex-wrap: wrap; gap: 0.75rem; align-items: flex-start; }
@@ -53,14 +56,15 @@ figcaption { font-size: 0.85rem; margin-top: 0.5rem; }
 .plot { min-height: 4rem; }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: start; color: var(--soft); padding: 0.6rem 0.9rem; font-size: 0.9rem; }
-th, td { text-align: start; vertical-align: top; padding: 0.45rem 0.9rem; border-top: 1px solid var(--line); overflow-wrap: anywhere; }
+th, td { text-align: start; vertical-align: top; padding: 0.45rem 0.9rem; }
+th, td { border-top: 1px solid var(--line); overflow-wrap: anywhere; }
 thead th { font-size: 0.85rem; color: var(--soft); font-weight: 600; white-space: nowrap; }
 .facts th { font-weight: 500; color: var(--soft); width: 14rem; }
-.facts td { font-variant-numeric: tabular-nums; white-space: pre-wrap; }
+.facts td { white-space: pre-wrap; }
 .match { white-space: nowrap; font-weight: 600; }
 .yes { color: var(--good); }
 .no { color: var(--bad); }
-mark { background: var(--bad-page); color: inherit; border-bottom: 2px solid var(--bad); border-radius: 2px; padding: 0 1px; }
+mark { background: var(--bad-page); color: inherit; border-bottom: 2px solid var(--bad); }
 details { font-size: 0.85rem; margin-top: 0.25rem; }
 summary { cursor: pointer; color: var(--soft); }
 details ul { columns: 12rem; padding-inline-start: 1.1rem; margin: 0.4rem 0 0; }
@@ -69,16 +73,21 @@ details ul { columns: 12rem; padding-inline-start: 1.1rem; margin: 0.4rem 0 0; }
   .samples tbody, .samples tr, .samples td { display: block; }
   .samples tr { padding: 0.6rem 0; border-top: 1px solid var(--line); }
   .samples td { border: 0; padding: 0.1rem 0.9rem; }
-  .samples td[data-label]::before { content: attr(data-label); display: block; font-size: 0.75rem; color: var(--soft); direction: ltr; }
+  .samples td[data-label]::before {
+    content: attr(data-label); display: block; font-size: 0.75rem; color: var(--soft);
+  }
   .facts th { width: 45%; }
 }
 @media print {
-  :root { --page: #fff; --card: #fff; --text: #000; --soft: #444; --line: #bbb; --accent: #000; --good: #0a5; --bad: #a00; --bad-page: #fdd; }
+  :root {
+    --page: #fff; --card: #fff; --text: #000; --soft: #444; --line: #bbb;
+    --accent: #000; --good: #064; --bad: #a00; --bad-page: #fdd;
+  }
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav, .skip, details { display: none; }
   .plots { grid-template-columns: 1fr 1fr; }
   .card, tr { break-inside: avoid; }
-  h2 { break-after: avoid; }
+  h2, .soft { break-after: avoid; }
   .wide { overflow: visible; }
 }
 """
@@ -101,8 +110,8 @@ SCRIPT = """
       const place = document.getElementById("figure-" + i);
       data = data.map(trace => trace.type === "heatmap" && look.scale
         ? { ...trace, colorscale: look.scale } : trace);
-      layout = { ...layout, font: { ...layout.font, color: look.text },
-                 hoverlabel: { bgcolor: look.box, bordercolor: look.line, font: { color: look.text } } };
+      const font = { ...layout.font, color: look.text };
+      layout = { ...layout, font, hoverlabel: { bgcolor: look.box, bordercolor: look.line, font } };
       for (const name of Object.keys(layout)) {
         if (/^[xy]axis/.test(name)) {
           layout[name] = { ...layout[name], gridcolor: look.grid, linecolor: look.line };

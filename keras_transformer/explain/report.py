@@ -2,13 +2,28 @@
 
 import difflib
 import os
-import tempfile
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from keras_transformer.explain import plots
 from keras_transformer.explain.attention import attention_heatmap, select_heads
 from keras_transformer.explain.curves import learning_curves
-from keras_transformer.explain.environment import environment
+from keras_transformer.explain.machine import environment
 from keras_transformer.explain.page import escape, page
+
+
+@dataclass
+class Section:
+    """A heading and the HTML under it; `before` and `after` stand around all parts."""
+
+    heading: str
+    before: str = ""
+    parts: list[str] = field(default_factory=list)
+    after: str = ""
+
+    def html(self) -> str:
+        return self.before + "".join(self.parts) + self.after
 
 
 class Report:
@@ -37,9 +52,10 @@ class Report:
     """
 
     def __init__(self, title: str, summary: str = ""):
+        plots.graph_objects()  # missing: said before the run and not after it
         self.title = title
         self.summary = summary
-        self.sections: list[list[str]] = []  # [heading, HTML]
+        self.sections: list[Section] = []
         self.figures: list = []
 
     def add_scores(self, scores: Mapping[str, object], heading: str = "Key figures") -> None:
@@ -164,22 +180,18 @@ class Report:
             for row, weights, best in zip(rows, mean, mean.argmax(axis=1), strict=True)
         )
         label = f"Heatmap of attention weights. {title}".strip()
-        caption = f'<h3 dir="auto">{escape(title)}</h3>' if title else ""
-        body = (
+        caption = f"<h3>{escape(title)}</h3>" if title else ""
+        if not self.sections or self.sections[-1].heading != heading:
+            note = "Rows are what is written, columns what is read: the stronger, the more."
+            before = f'<p class="soft">{note}</p><div class="maps">'
+            self.sections.append(Section(heading, before, after="</div>"))
+        self.sections[-1].parts.append(
             f'<figure class="card">{caption}'
             f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}">'
             f"{self._plot(figure, label)}</div><figcaption><details>"
             f"<summary>Strongest link of each word</summary><ul>{links}</ul>"
             f"</details></figcaption></figure>"
         )
-        if self.sections and self.sections[-1][0] == heading:
-            last = self.sections[-1]
-            last[1] = last[1].removesuffix("</div>") + body + "</div>"
-        else:
-            note = (
-                "Rows are what is written, columns what is read; the darker, the more it is read."
-            )
-            self._add(heading, f'<p class="soft">{note}</p><div class="maps">{body}</div>')
 
     def add_table(self, heading: str, facts: Mapping[str, object] | Iterable[tuple]) -> None:
         """Names and values, such as the settings of a run."""
@@ -198,32 +210,29 @@ class Report:
 
     def html(self) -> str:
         """The page as text."""
-        return page(self.title, self.summary, [tuple(part) for part in self.sections], self.figures)
+        sections = [(section.heading, section.html()) for section in self.sections]
+        return page(self.title, self.summary, sections, self.figures)
 
-    def write(self, path):
+    def write(self, path) -> pathlib.Path:
         """Writes the page to a file; returns its path.
 
         An earlier file at the same place is replaced whole or, if this fails, not at all.
         """
-        import pathlib
-
         path = pathlib.Path(path)
-        content = self.html().encode("utf-8")
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
+            with open(beside, "w", encoding="utf-8") as file:
+                file.write(self.html())
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(beside, 0o644)  # mkstemp made it private
             os.replace(beside, path)
         except BaseException:
-            os.unlink(beside)
+            beside.unlink(missing_ok=True)
             raise
         return path
 
     def _add(self, heading: str, body: str) -> None:
-        self.sections.append([heading, body])
+        self.sections.append(Section(heading, body))
 
     def _plot(self, figure, label: str) -> str:
         self.figures.append(figure)
