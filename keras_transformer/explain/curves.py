@@ -17,12 +17,12 @@ TITLES = {
     "token_accuracy": "Token accuracy",
     "perplexity": "Perplexity",
     "learning_rate": "Learning rate",
-    "tokens_per_second": "Target tokens per second",
-    "throughput": "Target tokens per second",
+    "target_tokens_per_s": "Target tokens per second",
+    "source_tokens_per_s": "Source tokens per second",
     "exact_match": "Exact match",
 }
 LOGARITHMIC = {"loss", "perplexity", "learning_rate"}  # ratios matter, not differences
-FROM_ZERO = {"bleu", "tokens_per_second", "throughput"}  # the height itself is to be read
+FROM_ZERO = {"bleu", "target_tokens_per_s", "source_tokens_per_s"}  # heights are to be compared
 
 
 @dataclass(frozen=True)

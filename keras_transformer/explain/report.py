@@ -1,11 +1,11 @@
 """The report of a run: scores, curves, samples and alignments in one HTML file."""
 
 import difflib
-import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from keras_transformer.checkpoints.files import replacing
 from keras_transformer.explain import plots
 from keras_transformer.explain.attention import attention_heatmap, select_heads
 from keras_transformer.explain.curves import learning_curves
@@ -216,19 +216,16 @@ class Report:
     def write(self, path) -> pathlib.Path:
         """Writes the page to a file; returns its path.
 
-        An earlier file at the same place is replaced whole or, if this fails, not at all.
+        An earlier file at the same place is replaced whole or, if this fails, not at all. A
+        missing folder is made.
+
+        Raises:
+            OSError: the folder cannot be written to, or the disk is full.
         """
         path = pathlib.Path(path)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with open(beside, "w", encoding="utf-8") as file:
-                file.write(self.html())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        content = self.html().encode("utf-8")
+        with replacing(path) as file:
+            file.write(content)
         return path
 
     def _add(self, heading: str, body: str) -> None:
