@@ -32,7 +32,11 @@ class ParallelText:
 
     @classmethod
     def from_lines(cls, source, target, names=("source", "target")):
-        """From two lists of sentences. Raises `ValueError` if unequally long, or all blank."""
+        """From two lists of str. Raises `ValueError` if unequally long, or all blank."""
+        for name, side in zip(names, (source, target), strict=True):
+            for n, line in enumerate(side):
+                if not isinstance(line, str):
+                    raise TypeError(f"{name}[{n}] must be a str; got {type(line).__name__}")
         if len(source) != len(target):
             raise ValueError(
                 f"source and target must have equally many lines; "
@@ -44,12 +48,8 @@ class ParallelText:
             if s.strip() and t.strip()
         ]
         if not kept:
-            where = names[0] if names[0] == names[1] else f"{names[0]} and {names[1]}"
-            raise ValueError(
-                f"{where}: no sentence pairs ({len(source)} lines, each blank on one side or both)"
-                if source
-                else f"{where}: no sentence pairs (empty)"
-            )
+            where = " and ".join(dict.fromkeys(names))
+            raise ValueError(f"{where}: no sentence pairs ({len(source)} lines, all of them blank)")
         num_blank = len(source) - len(kept)
         source, target, lines = (list(x) for x in zip(*kept, strict=True))
         return cls(source, target, lines, num_blank, names)
