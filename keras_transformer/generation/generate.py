@@ -15,9 +15,7 @@ from keras_transformer.generation.inputs import (
 )
 
 
-def generate(
-    model, inputs, max_new_tokens, method=None, *, batch_size=64, jit_compile=True
-):
+def generate(model, inputs, max_new_tokens=None, method=None, *, batch_size=64, jit_compile=True):
     """Generates a target for every source, in one compiled program per shape.
 
     Sources are sorted by length into batches of ``batch_size``, padded to one of a few lengths,
@@ -30,7 +28,8 @@ def generate(
         inputs: dictionary with ``encoder_token_ids`` (B, S) and perhaps
             ``encoder_padding_mask`` (B, S), or the ids alone; arrays, tensors, or a list of B
             lists of ids.
-        max_new_tokens: tokens at most, ``eos`` included: an int, or B of them, one per source.
+        max_new_tokens: tokens at most, ``eos`` included: an int, or B of them, one per source; by
+            default ``config.max_length``.
         method: ``Greedy()`` (the default) or ``BeamSearch(...)``.
         batch_size: sentences decoded together.
         jit_compile: compile with XLA on the TensorFlow backend; otherwise one graph serves all
@@ -43,18 +42,22 @@ def generate(
     Raises:
         ValueError: ids outside the vocabulary (with their place), a source that is empty or
             longer than ``config.max_length``, ``max_new_tokens`` outside 1 to ``max_length``.
+        TypeError: ``method`` cannot decode, or has no hash to keep its program under.
         FloatingPointError: the model's logits were not finite.
     """
     method = Greedy() if method is None else method
+    if not hasattr(method, "decode"):
+        raise TypeError(f"method must be Greedy(), BeamSearch(...) or alike; received {method!r}.")
     check_positive("batch_size", batch_size)
     config = model.config
+    max_new_tokens = config.max_length if max_new_tokens is None else max_new_tokens
     tokens, mask = check_sources(inputs, config)
     limits = check_limits(max_new_tokens, len(tokens), config)
-    result = _empty(len(tokens), method.n_best, limits, max_new_tokens, config)
+    longest = int(limits.max() if len(limits) else np.max(max_new_tokens, initial=0))
+    result = _empty(len(tokens), method.n_best, longest, config)
     if not len(tokens):
         return result
 
-    longest = int(limits.max())
     steps = bucket(longest, config.max_length)
     ends = mask.shape[1] - np.argmax(mask[:, ::-1], axis=1)  # position after the last token
     order = np.argsort(-ends, kind="stable")  # longest first: what does not fit fails at once
@@ -117,8 +120,7 @@ def _batch_bucket(size, batch_size):
     return min(1 << (size - 1).bit_length(), batch_size)
 
 
-def _empty(batch, n_best, limits, max_new_tokens, config):
-    longest = int(limits.max()) if batch else int(np.max(max_new_tokens, initial=0))
+def _empty(batch, n_best, longest, config):
     return Generated(
         np.full((batch, n_best, longest), config.pad_id or 0, np.int32),
         np.zeros((batch, n_best), np.int32),

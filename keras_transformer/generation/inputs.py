@@ -60,7 +60,7 @@ def check_sources(inputs, config):
 
 def check_limits(max_new_tokens, batch, config):
     """The (B,) int32 limits that an int, or one integer per sentence, stands for."""
-    if isinstance(max_new_tokens, (int, np.integer)):
+    if np.ndim(max_new_tokens) == 0:
         if isinstance(max_new_tokens, np.integer):
             max_new_tokens = int(max_new_tokens)
         check_positive("max_new_tokens", max_new_tokens)

@@ -15,14 +15,17 @@ from keras import ops
 
 class ToyState(NamedTuple):
     hidden: object  # (B * G, D)
-    source: object  # (B, D)
+    source: object  # (B * G, D)
     index: object  # () int32
 
 
 class ToyModel:
-    """h' = tanh(h U + E[token] + source), logits = 3 h' W, in the source's own sum."""
+    """h' = tanh(h U + E[token] + sum of E[source]), logits = scale * h' W + end, at eos.
 
-    def __init__(self, vocab_size=5, width=7, seed=0, max_length=64, eos_id=3, scale=2.5):
+    Sources of different lengths and hypotheses of different prefixes get different logits.
+    """
+
+    def __init__(self, vocab_size=5, width=7, seed=0, max_length=64, eos_id=3, scale=2.5, end=0.0):
         rng = np.random.default_rng(seed)
         self.config = SimpleNamespace(
             vocab_size=vocab_size, max_length=max_length, pad_id=0, bos_id=2, eos_id=eos_id
@@ -31,6 +34,7 @@ class ToyModel:
         self.embed = keras.Variable(rng.normal(size=(vocab_size, width)).astype("float32"))
         self.mix = keras.Variable(rng.normal(size=(width, width)).astype("float32"))
         self.project = keras.Variable(rng.normal(size=(width, vocab_size)).astype("float32"))
+        self.end = np.where(np.arange(vocab_size) == eos_id, end, 0.0).astype("float32")
         self.variables = [self.embed, self.mix, self.project]
 
     def start(self, inputs, max_length, beams=1):
@@ -41,17 +45,12 @@ class ToyModel:
         source = ops.sum(vectors * ops.cast(mask, "float32")[:, :, None], axis=1)
         rows = ops.shape(tokens)[0] * beams
         hidden = ops.zeros((rows, self.mix.shape[0]), "float32")
-        return ToyState(hidden, source, ops.zeros((), "int32"))
+        return ToyState(hidden, ops.repeat(source, beams, axis=0), ops.zeros((), "int32"))
 
     def step(self, token_ids, state):
         hidden = state.hidden @ self.mix + ops.take(self.embed, token_ids[:, 0], axis=0)
-        width = self.mix.shape[0]
-        batch = ops.shape(state.source)[0]
-        if not isinstance(batch, int) or batch:
-            grouped = ops.reshape(hidden, (batch, -1, width)) + state.source[:, None, :]
-            hidden = ops.reshape(grouped, (-1, width))
-        hidden = ops.tanh(hidden)
-        logits = self.scale * (hidden @ self.project)
+        hidden = ops.tanh(hidden + state.source)
+        logits = self.scale * (hidden @ self.project) + self.end
         return logits[:, None, :], ToyState(hidden, state.source, state.index + 1)
 
     def reorder(self, state, rows):
@@ -59,12 +58,12 @@ class ToyModel:
 
     def log_probs(self, source, prefix):
         """float64 (V,): of the token after ``prefix`` (without bos), without any cache."""
-        embed, mix, project = (ops.convert_to_numpy(v).astype("float64") for v in self.variables)
+        embed, mix, project = (np.array(v.numpy(), "float64") for v in self.variables)
         vector = embed[list(source)].sum(axis=0)
         hidden = np.zeros(mix.shape[0])
         for token in [self.config.bos_id, *prefix]:
             hidden = np.tanh(hidden @ mix + embed[token] + vector)
-        logits = self.scale * (hidden @ project)
+        logits = self.scale * (hidden @ project) + self.end
         return logits - np.log(np.exp(logits).sum())
 
 
@@ -79,6 +78,27 @@ def exhaustive(model, source, limit, penalty, n_best):
             total = sum(model.log_probs(source, tokens[:i])[t] for i, t in enumerate(tokens))
             found.append((total / penalty(float(len(tokens))), tokens))
     return sorted(found, key=lambda pair: -pair[0])[:n_best]
+
+
+def beam_search(model, source, limit, width, penalty, n_best):
+    """Beam search with lists, run to the limit without any early stop.
+
+    Finished hypotheses by score; then, where they are too few, the unfinished of ``limit`` tokens.
+    """
+    config = model.config
+    live, finished = [(0.0, [])], []
+    for length in range(1, limit + 1):
+        candidates = []
+        for total, prefix in live:
+            scores = model.log_probs(source, prefix)
+            for token in range(config.vocab_size):
+                if token != config.pad_id:
+                    candidates.append((total + scores[token], [*prefix, token]))
+        candidates = sorted(candidates, key=lambda pair: -pair[0])[: 2 * width]
+        ended = [(t / penalty(float(length)), s) for t, s in candidates if s[-1] == config.eos_id]
+        finished = sorted(finished + ended, key=lambda pair: -pair[0])[:width]
+        live = [(t, s) for t, s in candidates if s[-1] != config.eos_id][:width]
+    return (finished + [(t / penalty(float(limit)), s) for t, s in live])[:n_best]
 
 
 def greedy_oracle(model, source, limit):
