@@ -6,6 +6,8 @@ PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install -qq --no-compile --disable-pip-version-check --editable
 # TensorFlow's start-up notes hide what a user should read
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Two test processes: compilation, which takes most of the time, uses one core
+PYTEST := $(PY) -m pytest -q -n 2 --dist worksteal
 PORTABLE := layers models generation training data checkpoints
 
 # TensorFlow 2.21 is published for Python 3.11 to 3.13
@@ -25,11 +27,11 @@ quickstart: $(VENV)/.recipes  ## train, score and export a translator of dates, 
 	$(PY) -m recipes.translation quickstart --run-dir runs/quickstart
 
 test: $(VENV)/.test  ## the fast tests: all on TensorFlow, then the portable parts on JAX
-	KERAS_BACKEND=tensorflow $(PY) -m pytest -q -m "not slow" $(ARGS)
-	KERAS_BACKEND=jax $(PY) -m pytest -q -m "not slow" $(ARGS) $(PORTABLE:%=tests/%)
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "not slow" $(ARGS)
+	KERAS_BACKEND=jax $(PYTEST) -m "not slow" $(ARGS) $(PORTABLE:%=tests/%)
 
 test-slow: $(VENV)/.test  ## the tests that take minutes each
-	KERAS_BACKEND=tensorflow $(PY) -m pytest -q -m slow $(ARGS)
+	KERAS_BACKEND=tensorflow $(PYTEST) -m slow $(ARGS)
 
 lint: $(VENV)/.test  ## style, and which part may import which
 	$(VENV)/bin/ruff check .

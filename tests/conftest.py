@@ -3,11 +3,12 @@
 import os
 import pathlib
 
-# Before Keras is imported: TensorFlow's start-up messages hide failures, and on small tensors one
-# thread per operation is faster than many.
+# Before Keras is imported: TensorFlow's start-up messages hide failures, and two test processes that
+# share two cores should not start a thread per core each.
+THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
-os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", THREADS)
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", THREADS)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import keras  # noqa: E402
