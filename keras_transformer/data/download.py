@@ -3,13 +3,13 @@
 import gzip
 import hashlib
 import http.client
-import os
 import pathlib
-import tempfile
 import urllib.error
 import urllib.request
 import zlib
 from typing import NamedTuple
+
+from keras_transformer.data.files import replacing
 
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without a byte
@@ -62,23 +62,13 @@ def fetch(files, folder):
 
 
 def _download(file, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        digest = hashlib.sha256()
-        with os.fdopen(descriptor, "wb") as target:
-            for chunk in _chunks(file, path):
-                digest.update(chunk)
-                target.write(chunk)
-            target.flush()
-            os.fsync(target.fileno())
+    digest = hashlib.sha256()
+    with replacing(path) as target:
+        for chunk in _chunks(file, path):
+            digest.update(chunk)
+            target.write(chunk)
         if digest.hexdigest() != file.sha256:
             raise ValueError(f"{file.url} has sha256 {digest.hexdigest()}, expected {file.sha256}")
-        os.chmod(beside, 0o644)  # mkstemp makes files for their owner alone
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
 
 
 def _chunks(file, path):

@@ -5,9 +5,10 @@ Letters: N sequences, R rows of a batch, L its length.
 
 import hashlib
 import os
-import tempfile
 
 import numpy as np
+
+from keras_transformer.data.files import replacing
 
 FORMAT = b"keras_transformer tokens 1\n"  # a new format gets a new number, and so new file names
 
@@ -90,19 +91,8 @@ def _encode(lines, tokenizer):
 def _save(path, tokens):
     body = tokens.lengths.astype("<i4").tobytes() + tokens.ids.astype("<i4").tobytes()
     head = np.array([len(tokens.lengths), len(tokens.ids)], "<i8").tobytes()
-    digest = hashlib.sha256(head + body).digest()
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
-    descriptor, beside = tempfile.mkstemp(prefix=os.path.basename(path) + ".", dir=folder)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(FORMAT + digest + head + body)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+    with replacing(path) as file:
+        file.write(FORMAT + hashlib.sha256(head + body).digest() + head + body)
 
 
 def _load(path, num_sequences):
