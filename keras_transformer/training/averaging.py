@@ -66,13 +66,17 @@ class AverageCheckpoints(keras.callbacks.Callback):
             {name: NumPy array}, names as of `checkpoints.named_weights`.
 
         Raises:
-            ValueError: there is no snapshot yet, or one is damaged.
+            ValueError: there is no snapshot yet, one is damaged, or they are of several models.
         """
         if not self.snapshots:
             raise ValueError("there is nothing to average before the first snapshot")
         sums, dtypes = {}, {}
         for name in self.snapshots:
-            for key, array in load_weights(self.folder / name).items():
+            weights = load_weights(self.folder / name)
+            if sums and sums.keys() != weights.keys():
+                differing = sorted(sums.keys() ^ weights.keys())
+                raise ValueError(f"{self.folder / name} has other weights: {differing}")
+            for key, array in weights.items():
                 dtypes[key] = array.dtype
                 sums[key] = sums.get(key, 0.0) + array.astype("float64")
         count = len(self.snapshots)
