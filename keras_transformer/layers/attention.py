@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_transformer.layers import masks
 from keras_transformer.layers.checks import check_positive, check_rate
+from keras_transformer.layers.dropout import Dropout
 
 # Finite, so that a row without any allowed key stays free of NaN; below every real score in float32.
 MASKED_SCORE = -1e30
@@ -94,7 +95,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.score_dropout = None
         if dropout:
-            self.score_dropout = keras.layers.Dropout(dropout, dtype="float32", name="dropout")
+            self.score_dropout = Dropout(dropout, dtype="float32", name="dropout")
 
     def build_projections(self, hidden_dim, context_dim):
         """Makes and builds the sublayers for queries of width D and keys of width `context_dim`."""

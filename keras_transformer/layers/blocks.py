@@ -15,6 +15,7 @@ from keras_transformer.layers.attention import (
     with_extras,
 )
 from keras_transformer.layers.checks import check_positive, check_rate
+from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.feed_forward import FeedForward
 
 
@@ -103,7 +104,7 @@ class TransformerBlock(keras.layers.Layer):
         """Norm and dropout of one residual connection: (before, dropout, after)."""
         norm = self.make_norm(name=f"{name}_norm")
         norm.build(shape)
-        dropout = keras.layers.Dropout(
+        dropout = Dropout(
             self.dropout, dtype=self.dtype_policy, name=f"{name}_dropout"
         )
         identity = keras.layers.Identity(dtype=self.dtype_policy, name=f"{name}_identity")

@@ -6,6 +6,7 @@
 import keras
 
 from keras_transformer.layers.checks import check_positive, check_rate
+from keras_transformer.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -57,7 +58,7 @@ class FeedForward(keras.layers.Layer):
             self.ffn_dim, activation=self.activation, name="inner", **dense
         )
         self.inner.build((None, None, hidden_dim))
-        self.inner_dropout = keras.layers.Dropout(
+        self.inner_dropout = Dropout(
             self.dropout, dtype=self.dtype_policy, name="dropout"
         )
         self.outer = keras.layers.Dense(hidden_dim, name="outer", **dense)

@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers import (
+    Dropout,
     KeyValueCache,
     PositionalEncoding,
     TokenEmbedding,
@@ -111,7 +112,7 @@ class Transformer(keras.Model):
             self.decoder_embedding = self.make_embedding("decoder_embedding")
         self.positions = PositionalEncoding(dtype=self.dtype_policy, name="positions")
         self.positions.build(shape)
-        self.embedding_dropout = keras.layers.Dropout(
+        self.embedding_dropout = Dropout(
             config.dropout, dtype=self.dtype_policy, name="embedding_dropout"
         )
         self.encoder_blocks = [
