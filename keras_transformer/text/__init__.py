@@ -1,3 +1,5 @@
 """Tokenizers: a fast Python side, and a twin inside TensorFlow graphs for SavedModels."""
 
-from keras_transformer.text.sentencepiece import SentencePieceTokenizer as SentencePieceTokenizer
+from keras_transformer.text.sentencepiece import SentencePieceTokenizer
+
+__all__ = ["SentencePieceTokenizer"]

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 try:
     import tensorflow_text
+    from tensorflow_text.python.ops import sentencepiece_tokenizer as tf_sentencepiece
 except ImportError as error:
     raise ImportError(
         "A tokenizer inside a TensorFlow graph needs tensorflow-text: "
@@ -23,7 +24,7 @@ class GraphTokenizer(tf.Module):
     Example:
 
     >>> from keras_transformer import text
-    >>> tokenizer = text.SentencePieceTokenizer.train([["a dog runs", "a dog sleeps"]], vocab_size=24)
+    >>> tokenizer = text.SentencePieceTokenizer.train([["a dog runs", "a dog eats"]], vocab_size=22)
     >>> twin = tokenizer.graph_twin()
     >>> twin.detokenize(twin.tokenize(["a dog"])).numpy()
     array([b'a dog'], dtype=object)
@@ -34,6 +35,7 @@ class GraphTokenizer(tf.Module):
         self._tokenizer = tensorflow_text.SentencepieceTokenizer(
             model=tokenizer.model_proto, out_type=tf.int32
         )
+        self._tokenizer._model_resource = _SharedModel(tokenizer)
         self._special_ids = tokenizer.special_ids
 
     def tokenize(self, strings):
@@ -56,3 +58,22 @@ class GraphTokenizer(tf.Module):
             tf.not_equal(ids.flat_values[:, None], tf.constant(self._special_ids, tf.int32)), axis=1
         )
         return self._tokenizer.detokenize(tf.ragged.boolean_mask(ids, ids.with_flat_values(known)))
+
+
+class _SharedModel(tf.saved_model.experimental.TrackableResource):
+    """The SentencePiece model in TensorFlow's memory, under its fingerprint as its name.
+
+    tensorflow-text leaves it to the operation that made it, and so loses it when TensorFlow drops
+    its compiled operations, as `tf.random.set_seed` makes it do: every later call then fails. A
+    model with a name stays, and equal tokenizers share it.
+    """
+
+    def __init__(self, tokenizer):
+        super().__init__()
+        self._model_proto, self._model_name = tokenizer.model_proto, tokenizer.fingerprint
+        _ = self.resource_handle  # made by the first access
+
+    def _create_resource(self):
+        return tf_sentencepiece.gen_sentencepiece_tokenizer.sentencepiece_op(
+            model=self._model_proto, shared_name=f"sentencepiece-{self._model_name}"
+        )

@@ -26,9 +26,9 @@ ROW = "a sequence of token ids"
 class SentencePieceTokenizer:
     """Cuts text into the subwords of a SentencePiece model, and joins them again.
 
-    White space is part of the pieces (as `▁`), so that decoding needs no rule for it. Tokenizers made by
-    `train` have the special ids pad 0, unk 1, bos 2 and eos 3; a model loaded from elsewhere
-    keeps its own (-1 where it has none). Special ids are never found in text: the string
+    White space is part of the pieces (as `▁`), so that decoding needs no rule for it. Tokenizers
+    made by `train` have the special ids pad 0, unk 1, bos 2 and eos 3; a model loaded from
+    elsewhere keeps its own (-1 where it has none). Special ids are never found in text: the string
     `"</s>"` is cut like any other.
 
     A malformed UTF-8 sequence, and a lone surrogate of a Python string, stands for U+FFFD, here and
@@ -43,7 +43,7 @@ class SentencePieceTokenizer:
     Example:
 
     >>> from keras_transformer import text
-    >>> tokenizer = text.SentencePieceTokenizer.train([["a dog runs", "a dog sleeps"]], vocab_size=24)
+    >>> tokenizer = text.SentencePieceTokenizer.train([["a dog runs", "a dog eats"]], vocab_size=22)
     >>> ids = tokenizer.encode(["a dog", "runs"])
     >>> tokenizer.decode(ids)
     ['a dog', 'runs']
@@ -105,7 +105,7 @@ class SentencePieceTokenizer:
                 byte_fallback=byte_fallback,
                 user_defined_symbols=list(user_defined_symbols),
                 # Longer lines would be dropped without a word.
-                max_sentence_length=max(len(line.encode()) for line in lines) + 1,
+                max_sentence_length=max(10, *(len(line.encode()) + 1 for line in lines)),
                 num_threads=TRAINING_THREADS,
                 pad_id=0,
                 unk_id=1,
@@ -185,7 +185,7 @@ class SentencePieceTokenizer:
         return self._processor.decode(self._known(ids))
 
     def pieces(self, ids) -> list[str]:
-        """The pieces that a sequence of ids stands for, special ones included, as `["▁dog", "s"]`."""
+        """The pieces that a sequence of ids stands for, special ones included: `["▁dog", "s"]`."""
         return [self._processor.id_to_piece(i) for i in self._checked(ids)]
 
     def graph_twin(self):
@@ -239,6 +239,7 @@ class SentencePieceTokenizer:
 
     @classmethod
     def from_config(cls, config: dict) -> "SentencePieceTokenizer":
+        """The tokenizer of a `get_config`."""
         return cls(base64.b64decode(config["model_proto"]))
 
     def _read(self, proto, name):
@@ -355,7 +356,8 @@ def _read_file(path, name):
                     # The byte order mark belongs to the file, not to its first word.
                     yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 except UnicodeDecodeError as error:
-                    raise ValueError(f"{path}:{number} is not valid UTF-8: {error.reason}.") from None
+                    message = f"{path}:{number} is not valid UTF-8: {error.reason}."
+                    raise ValueError(message) from None
     except (gzip.BadGzipFile, EOFError) as error:
         raise ValueError(f"{path} is no whole gzip file: {error}.") from error
 
