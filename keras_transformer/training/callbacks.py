@@ -55,7 +55,8 @@ class Bleu(keras.callbacks.Callback):
         name="val_bleu",
     ):
         super().__init__()
-        streams = [references] if isinstance(references[0], str) else references
+        is_one = not references or isinstance(references[0], str)
+        streams = [references] if is_one else references
         lengths = [len(stream) for stream in streams]
         if not sources or any(length != len(sources) for length in lengths):
             raise ValueError(f"{len(sources)} sources do not go with {lengths} references")
@@ -134,14 +135,16 @@ class Throughput(keras.callbacks.Callback):
         self._seen = 0
 
     def on_train_batch_end(self, batch, logs=None):
+        # With steps_per_execution, `batch` jumps, in the last execution beyond the last step.
+        seen = min(batch + 1, self.params.get("steps") or batch + 1)
         with self._lock:  # Keras may call from several threads
-            for _ in range(self._seen, batch + 1):  # more than one with steps_per_execution
+            for _ in range(self._seen, seen):
                 tokens = self.tokens_of(self._next_step)
                 pair = tokens if isinstance(tokens, tuple) else (0, tokens)
                 for side, count in zip(("target", "source"), reversed(pair), strict=True):
                     self._tokens[side] = self._tokens.get(side, 0) + count
                 self._next_step += 1
-            self._seen = max(self._seen, batch + 1)
+            self._seen = max(self._seen, seen)
             self._end = time.perf_counter()
             if logs is not None:
                 logs.update(self._rates())

@@ -16,7 +16,7 @@ import numpy as np
 from keras_transformer import training
 from keras_transformer.checkpoints import model_weights
 
-B, T, V, STEPS_PER_EPOCH, EPOCHS = 3, 5, 11, 4, 12
+B, T, V, STEPS_PER_EPOCH, EPOCHS = 3, 5, 11, 4, 60
 
 
 class Stream(keras.utils.PyDataset):

@@ -43,7 +43,7 @@ def crash(folder, epoch, batch=1, **settings):
 
 
 def folders(folder):
-    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+    return sorted(path.name for path in (folder / "checkpoints").glob("*"))
 
 
 def lines(folder):
@@ -72,9 +72,9 @@ def test_an_interrupted_run_ends_bit_equal(whole, tmp_path):
     assert state[1].get_state() == expected_state[1].get_state()
     for name in ("best", "wait", "best_epoch"):
         assert getattr(state[2], name) == getattr(expected_state[2], name)
-    ours, theirs = (load_weights(f / "best.safetensors") for f in (tmp_path, folder))
-    for ours, theirs in zip(ours.values(), theirs.values(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    best = load_weights(folder / "best.safetensors")
+    for name, weights in load_weights(tmp_path / "best.safetensors").items():
+        np.testing.assert_array_equal(weights, best[name])
 
 
 def test_the_last_two_stay_and_only_the_snapshots_they_name(whole):
@@ -310,28 +310,47 @@ def process(folder, *arguments):
     return child
 
 
+def killed(folder, *arguments, after=0.0):
+    """Kills a run at its n-th file operation or after some seconds; gives the folders it left."""
+    child = process(folder, *arguments)
+    if not arguments:
+        time.sleep(after)
+        child.kill()
+    _, errors = child.communicate()
+    assert child.returncode == -signal.SIGKILL, f"over before it was killed: {errors}"
+    return folders(folder)
+
+
+@pytest.fixture(scope="module")
+def whole_process(tmp_path_factory):
+    """The same as `whole`, in a process of its own: (folder, output, seconds)."""
+    folder, begun = tmp_path_factory.mktemp("process"), time.perf_counter()
+    output, errors = process(folder).communicate()
+    assert output, errors
+    return folder, output, time.perf_counter() - begun
+
+
 @pytest.mark.slow
-def test_ten_kills_at_any_moment_end_bit_equal(tmp_path):
-    begun = time.perf_counter()
-    whole, errors = process(tmp_path / "whole").communicate()
-    seconds = time.perf_counter() - begun
-    assert whole, errors
-    rng, kills = random.Random(3), 0
-    for attempt in range(40):
-        if attempt % 2:  # between any two file operations
-            child = process(tmp_path / "run", rng.randrange(1, 60))
-        else:  # at any time
-            child = process(tmp_path / "run")
-            time.sleep(rng.uniform(0, seconds / 2))
-            child.kill()
-        output, errors = child.communicate()
-        if child.returncode != -signal.SIGKILL:
-            assert child.returncode == 0, errors
-            break
-        kills += 1
-        if kills == 10:
-            output, errors = process(tmp_path / "run").communicate()
-            break
-    assert output == whole, errors
-    assert kills == 10, "the run was over before ten kills; make it longer"
-    assert lines(tmp_path / "run") == lines(tmp_path / "whole")
+def test_ten_kills_at_random_moments_end_bit_equal(whole_process, tmp_path):
+    folder, expected, seconds = whole_process
+    rng = random.Random(3)
+    for kill in range(10):
+        if kill % 2:  # about 20 file operations are made in a fit-epoch
+            killed(tmp_path, rng.randrange(1, 80))
+        else:
+            killed(tmp_path, after=rng.uniform(0, seconds / 4))
+    output, errors = process(tmp_path).communicate()
+    assert output == expected, errors
+    assert lines(tmp_path) == lines(folder)
+
+
+@pytest.mark.slow
+def test_a_kill_at_each_file_operation_ends_bit_equal(whole_process, tmp_path):
+    folder, expected, _ = whole_process
+    left = [killed(tmp_path, operation) for operation in range(1, 31)]
+    output, errors = process(tmp_path).communicate()
+    assert output == expected, errors
+    assert lines(tmp_path) == lines(folder)
+    # Some of them came while a checkpoint was written, and while one was removed.
+    assert any(name.startswith(".tmp-step") for names in left for name in names)
+    assert any(name.startswith(".tmp-old") for names in left for name in names)
