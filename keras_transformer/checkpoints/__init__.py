@@ -1,5 +1,6 @@
-"""Weights in and out of safetensors files."""
+"""Weights and models in and out of safetensors files."""
 
+from keras_transformer.checkpoints.pretrained import from_pretrained, save_pretrained
 from keras_transformer.checkpoints.safetensors import load_weights, read_metadata, save_weights
 from keras_transformer.checkpoints.weights import (
     assign_weights,
@@ -11,11 +12,13 @@ from keras_transformer.checkpoints.weights import (
 
 __all__ = [
     "assign_weights",
+    "from_pretrained",
     "load_model_weights",
     "load_weights",
     "model_weights",
     "named_weights",
     "read_metadata",
     "save_model_weights",
+    "save_pretrained",
     "save_weights",
 ]

@@ -1,0 +1,432 @@
+"""Train, score and export a translator.
+
+    python -m recipes.translation quickstart                     dates in 37 languages, minutes
+    python -m recipes.translation multi30k-tiny --data-dir D     Wu et al. 2021, tokenised
+    python -m recipes.translation multi30k --data-dir D          the same data, cased text
+    python -m recipes.translation files --data-dir D             your train.*, val.*, test.* files
+
+`python -m recipes.translation PRESET --help` lists every setting. The same command again resumes
+a run that was interrupted. What was measured is in docs/results.md.
+"""
+
+import dataclasses
+import datetime
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from typing import Annotated, Literal
+
+import keras
+import tyro
+
+from keras_transformer import data, models, text, training
+from recipes import dates
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Settings of a run; the defaults are those of the chosen preset."""
+
+    run_dir: pathlib.Path
+    """Folder of the run: checkpoints, weights, scores, report, SavedModel."""
+    data_dir: pathlib.Path | None = None
+    """Folder with the corpus. Multi30k is downloaded into the run folder where none is given."""
+    corpus: tyro.conf.Fixed[str] = "files"
+    source: str = "de"
+    """Source language: the suffix of its files."""
+    target: str = "en"
+    """Target language: the suffix of its files."""
+    tokenized: bool = False
+    """Whether the text is tokenised already, and scored as it is (sacrebleu's tokenize=none)."""
+
+    vocab_size: int = 8000
+    """Pieces of the joint SentencePiece vocabulary."""
+    vocab_type: Literal["bpe", "unigram"] = "bpe"
+    """How the vocabulary is learned."""
+    max_length: int = 256
+    """Longest sentence in tokens."""
+    truncate: bool = False
+    """Cut longer training sentences (they are counted) instead of refusing them."""
+    tokens_per_batch: int = 8192
+    """Target slots of a batch, padding included."""
+    num_shapes: int = 24
+    """The most batch shapes allowed; each costs a compilation."""
+    max_padding: float = 0.1
+    """Share of padding that is good enough: no more shapes than it takes."""
+
+    model: Literal["transformer_tiny", "transformer_base", "transformer_big"] = "transformer_tiny"
+    """Size of the model."""
+    norm_first: bool = False
+    """Pre-norm instead of the paper's post-norm."""
+    dropout: float = 0.3
+    """Rate on embeddings and on the output of each sublayer."""
+    share_embeddings: Literal["all", "target", "none"] = "all"
+    """Which of source embedding, target embedding and output projection are one matrix."""
+
+    steps: int = 8000
+    """Training steps."""
+    steps_per_epoch: int = 100
+    """Steps between two checkpoints."""
+    validate_every: int = 5
+    """Checkpoints between two validations (loss and BLEU)."""
+    learning_rate: float = 5e-3
+    """Peak of the inverse square root schedule."""
+    warmup_steps: int = 2000
+    """Steps until the peak."""
+    label_smoothing: float = 0.1
+    """Share of the target's mass that is spread over the vocabulary."""
+    clip_norm: float | None = None
+    """Largest norm of the whole gradient."""
+    average: int = 10
+    """Number of last checkpoints whose weights are averaged."""
+    patience: int | None = None
+    """Stop after so many validations without a better BLEU, and take the best; None: never."""
+
+    beam_size: int = 5
+    """Hypotheses of the beam search."""
+    length_penalty: float = 1.0
+    """Exponent of the length by which a hypothesis's log-probability is divided."""
+
+    mixed_precision: bool = False
+    """Compute in bfloat16."""
+    xla: bool = True
+    """Compile the training step with XLA (JAX always does)."""
+    seed: int = 1
+    """Seed of weights, dropout and the order of the data."""
+    export: bool = True
+    """Write a SavedModel (needs the TensorFlow backend)."""
+
+
+RUNS = pathlib.Path("runs")
+PRESETS = {
+    "quickstart": (
+        "Dates in 37 languages into English; generated on the spot, some minutes on two cores.",
+        Settings(
+            RUNS / "quickstart",
+            corpus="dates",
+            source="dates",
+            vocab_size=2000,
+            max_length=64,
+            tokens_per_batch=4096,
+            num_shapes=3,
+            max_padding=0.0,
+            dropout=0.0,
+            steps=700,
+            steps_per_epoch=100,
+            validate_every=7,
+            learning_rate=3e-3,
+            warmup_steps=150,
+            average=1,
+            label_smoothing=0.0,
+        ),
+    ),
+    "multi30k-tiny": (
+        "Multi30k de-en, lower-cased and tokenised, as in Wu et al. 2021: transformer_tiny.",
+        Settings(RUNS / "multi30k-tiny", corpus="tok", tokenized=True, vocab_size=10_000),
+    ),
+    "multi30k": (
+        "Multi30k de-en, cased text as written; detokenised output, sacrebleu's 13a.",
+        Settings(RUNS / "multi30k", corpus="raw", vocab_size=8000),
+    ),
+    "files": (
+        "Your own parallel text: train.SRC, train.TGT, and likewise val and test, in --data-dir.",
+        Settings(RUNS / "translation"),
+    ),
+}
+
+
+def main(settings: Settings):
+    """Trains, or goes on training; then scores, explains and exports."""
+    started = time.time()
+    report = explain.Report(f"Translation: {settings.run_dir.name}")
+    prepare_backend(settings)
+    train, valid, test = read_corpus(settings)
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    tokenizer = learn_tokenizer(settings, train)
+    batches = plan_batches(settings, tokenizer, train)
+    print(batches.describe())
+    model = build_model(settings, tokenizer)
+    translator = tasks.Translator(model, tokenizer)
+    final_weights = fit(settings, translator, batches, valid)
+
+    load_model_weights(model, final_weights)
+    translator.save_pretrained(settings.run_dir)
+    scores, found = evaluate(settings, translator, test)
+    scores["seconds"] = round(time.time() - started)
+    scores["peak_memory_mb"] = explain.peak_memory() // 2**20
+    write_json(settings.run_dir / "scores.json", scores)
+    explain_run(report, settings, scores, translator, test, found)
+    if settings.export:
+        export(settings, translator, test)
+    announce(settings, scores)
+
+
+def prepare_backend(settings):
+    """What must be set before the first variable is made."""
+    keras.utils.set_random_seed(settings.seed)
+    if settings.mixed_precision:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    if settings.xla or keras.backend.backend() == "jax":
+        # Compiled programs are deterministic on CPUs as they are; on GPUs where XLA is told to be.
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()  # with it, Keras would refuse XLA
+
+
+def read_corpus(settings):
+    """Training, validation and test pairs, each a `data.ParallelText`."""
+    if settings.corpus == "dates":
+        corpus = dates.corpus(seed=settings.seed)
+        return tuple(
+            data.ParallelText(part.source, part.target)
+            for part in (corpus.train, corpus.validation, corpus.test)
+        )
+    if settings.corpus in ("tok", "raw"):
+        folder = settings.data_dir or data.multi30k.download(DOWNLOADS, settings.corpus)
+        splits = ("train", "val", "test_2016_flickr")
+        return tuple(
+            data.multi30k.load(folder, split, settings.corpus, settings.source, settings.target)
+            for split in splits
+        )
+    if settings.data_dir is None:
+        raise ValueError("the preset `files` needs --data-dir")
+    return tuple(
+        data.read_parallel(
+            settings.data_dir / f"{split}.{settings.source}",
+            settings.data_dir / f"{split}.{settings.target}",
+        )
+        for split in ("train", "val", "test")
+    )
+
+
+def learn_tokenizer(settings, train):
+    """One vocabulary for both languages; that of the run folder if it is there."""
+    path = settings.run_dir / "tokenizer.model"
+    if path.exists():
+        return text.SentencePieceTokenizer.load(path)
+    tokenizer = text.SentencePieceTokenizer.train(
+        [train.source, train.target],
+        vocab_size=settings.vocab_size,
+        model_type=settings.vocab_type,
+        normalization="identity" if settings.tokenized else "nmt_nfkc",
+    )
+    tokenizer.save(path)
+    return tokenizer
+
+
+def plan_batches(settings, tokenizer, pairs):
+    """Batches of a few shapes under the token budget."""
+    return data.ParallelBatches(
+        pairs,
+        tokenizer=tokenizer,
+        tokens_per_batch=settings.tokens_per_batch,
+        seed=settings.seed,
+        max_length=settings.max_length,
+        truncate=settings.truncate,
+        num_shapes=settings.num_shapes,
+        max_padding=settings.max_padding,
+        cache_dir=settings.run_dir / "cache",
+    )
+
+
+def build_model(settings, tokenizer):
+    """The model, compiled for training."""
+    model = models.Seq2SeqLM.from_preset(
+        settings.model,
+        vocab_size=tokenizer.vocab_size,
+        max_length=settings.max_length,
+        norm_first=settings.norm_first,
+        dropout=settings.dropout,
+        share_embeddings=settings.share_embeddings,
+        pad_id=tokenizer.pad_id,
+        bos_id=tokenizer.bos_id,
+        eos_id=tokenizer.eos_id,
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            training.InverseSquareRoot(settings.learning_rate, settings.warmup_steps),
+            beta_2=0.98,
+            epsilon=1e-8,
+            global_clipnorm=settings.clip_norm,
+        ),
+        loss=training.TokenCrossEntropy(label_smoothing=settings.label_smoothing),
+        jit_compile=settings.xla,
+    )
+    return model
+
+
+def fit(settings, translator, batches, valid):
+    """Trains from the last checkpoint, or from the start; returns the file of the final weights."""
+    run, model = settings.run_dir, translator.model
+    averages = training.AverageCheckpoints(run / "snapshots", last=settings.average)
+
+    def translate(lines):  # greedily, which is fast, with the averaged weights
+        with averages.applied(model):
+            return [answer.text for answer in translator(lines, beam_size=1, verbose=0)]
+
+    bleu = training.Bleu(
+        translate,
+        valid.source,
+        valid.target,
+        every=settings.validate_every,
+        tokenize=bleu_tokenizer(settings),
+    )
+    best = training.BestCheckpoint(run / "best.safetensors", weights=averages.average)
+    stateful = [averages, best]
+    if settings.patience is not None:
+        stateful.append(EarlyStopping(settings.patience))
+    checkpoints = training.RunCheckpoints(
+        run / "checkpoints", configuration=configuration(settings), callbacks=stateful
+    )
+    start = checkpoints.restore(model)
+    epochs = settings.steps // settings.steps_per_epoch
+    if not start.stopped and start.epoch < epochs:
+        model.fit(
+            batches.stream(start.step),
+            steps_per_epoch=settings.steps_per_epoch,
+            initial_epoch=start.epoch,
+            epochs=epochs,
+            shuffle=False,  # the stream is shuffled already
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[
+                training.Throughput(lambda step: count_tokens(batches, step)),
+                averages,
+                bleu,
+                *stateful[1:],
+                training.MetricsLog(run / "metrics.jsonl"),
+                *tensorboard(run),
+                checkpoints,
+            ],
+        )
+    if settings.patience is not None:
+        return best.path
+    save_weights(run / "average.safetensors", averages.average())
+    return run / "average.safetensors"
+
+
+def tensorboard(run):
+    """TensorBoard's callback, where TensorFlow is there to write its files."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return []
+    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
+
+
+def evaluate(settings, translator, test):
+    """Scores of the test pairs, printed with sacrebleu's signature, and the translations."""
+    translations = translator(
+        test.source, beam_size=settings.beam_size, length_penalty=settings.length_penalty
+    )
+    texts = [translation.text for translation in translations]
+    metric = BLEU(tokenize=bleu_tokenizer(settings), force=settings.tokenized)
+    bleu = metric.corpus_score(texts, [test.target])
+    exact = sum(map(str.__eq__, texts, test.target)) / len(texts)
+    print(f"BLEU = {bleu.score:.2f}  {metric.get_signature()}")
+    return {
+        "bleu": round(bleu.score, 2),
+        "signature": str(metric.get_signature()),
+        "exact_match": round(100 * exact, 2),
+        "sentences": len(texts),
+    }, translations
+
+
+def bleu_tokenizer(settings):
+    """Tokenised text is scored as it is, other text with sacrebleu's standard tokeniser."""
+    return "none" if settings.tokenized else "13a"
+
+
+def explain_run(report, settings, scores, translator, test, found):
+    """Writes `report.html`: curves, scores, translations, and what the decoder looked at."""
+    report.add_scores(
+        {
+            "BLEU": (f"{scores['bleu']:.1f}", scores["signature"]),
+            "Exact match": f"{scores['exact_match']:.1f} %",
+            "Sentences": f"{scores['sentences']:,}",
+            "Peak memory": f"{scores['peak_memory_mb']:,} MB",
+        }
+    )
+    report.add_curves(settings.run_dir / "metrics.jsonl")
+    some = range(0, len(found), max(1, len(found) // 20))
+    report.add_translations(
+        [test.source[i] for i in some],
+        [test.target[i] for i in some],
+        [found[i].text for i in some],
+    )
+    aligned = translator([test.source[i] for i in some][:4], beam_size=1, alignment=True)
+    for translation in aligned:
+        report.add_alignment(
+            translation.alignment.scores,
+            translation.alignment.target_pieces,
+            translation.alignment.source_pieces,
+            title=translation.text,
+            heading="What the decoder attended to",
+        )
+    report.add_table("Settings", plain(settings))
+    report.add_environment()
+    report.write(settings.run_dir / "report.html")
+
+
+def export(settings, translator, test):
+    """Writes the SavedModel, and lets a process without Keras answer from it."""
+    path = settings.run_dir / "saved_model"
+    if keras.backend.backend() != "tensorflow":
+        print(f"no SavedModel: it needs the TensorFlow backend. With KERAS_BACKEND=tensorflow, "
+              f"tasks.Translator.from_pretrained({str(settings.run_dir)!r}).export(...) writes it.")
+        return
+    translator.export(path, beam_size=settings.beam_size, length_penalty=settings.length_penalty)
+    print(f"\nThe SavedModel in {path}, in a process without Keras:", flush=True)
+    subprocess.run(
+        [sys.executable, "-m", "recipes.serve", str(path), *test.source[:5]], check=True
+    )
+
+
+def announce(settings, scores):
+    """The last lines: where everything is, and the score."""
+    run = settings.run_dir
+    print(f"\n{run}: report.html, scores.json, metrics.jsonl, model.safetensors, saved_model/")
+    print(f"Open it with tasks.Translator.from_pretrained({str(run)!r}).")
+    if settings.corpus == "dates":
+        print(f"exact match: {scores['exact_match']:.1f} %")
+    else:
+        print(f"BLEU: {scores['bleu']:.2f}")
+
+
+def count_tokens(batches, step):
+    """Real source and target tokens of a batch."""
+    x, y = batches.batch(*divmod(step, len(batches)))
+    return int(x["encoder_padding_mask"].sum()), int((y >= 0).sum())
+
+
+def configuration(settings):
+    """The settings that make a run what it is: with others, it is another run."""
+    may_change = ("run_dir", "data_dir", "steps", "export", "beam_size", "length_penalty")
+    return {name: value for name, value in plain(settings).items() if name not in may_change}
+
+
+def plain(settings):
+    """The settings as a dictionary of plain values."""
+    fields = dataclasses.asdict(settings)
+    return {k: str(v) if isinstance(v, pathlib.Path) else v for k, v in fields.items()}
+
+
+def write_json(path, value):
+    """Replaces a JSON file in one step."""
+    with replacing(path) as file:
+        file.write(json.dumps(value, indent=2).encode())
+
+
+def command_line(arguments=None):
+    """Parses the command line: a preset, then settings that differ from it."""
+    return tyro.extras.overridable_config_cli(
+        PRESETS, prog="python -m recipes.translation", args=arguments
+    )
+
+
+if __name__ == "__main__":
+    main(command_line())
