@@ -1,6 +1,6 @@
 """Translate lines with an exported SavedModel: TensorFlow and tensorflow-text, nothing else.
 
-    python -m recipes.serve runs/quickstart/saved_model "jeudi 14 mai 1998" "2031年7月5日"
+python -m recipes.serve runs/quickstart/saved_model "jeudi 14 mai 1998" "2031年7月5日"
 """
 
 import sys

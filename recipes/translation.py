@@ -10,7 +10,6 @@ a run that was interrupted. What was measured is in docs/results.md.
 """
 
 import dataclasses
-import datetime
 import importlib.util
 import json
 import os
@@ -18,13 +17,18 @@ import pathlib
 import subprocess
 import sys
 import time
-from typing import Annotated, Literal
+from typing import Literal
 
 import keras
 import tyro
+from sacrebleu.metrics import BLEU
 
-from keras_transformer import data, models, text, training
-from recipes import dates
+from keras_transformer import data, explain, models, tasks, text, training
+from keras_transformer.checkpoints import load_model_weights, save_weights
+from keras_transformer.checkpoints.files import replacing
+from recipes.corpora import parallel_corpus
+
+RUNS = pathlib.Path("runs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Settings:
     run_dir: pathlib.Path
     """Folder of the run: checkpoints, weights, scores, report, SavedModel."""
     data_dir: pathlib.Path | None = None
-    """Folder with the corpus. Multi30k is downloaded into the run folder where none is given."""
+    """Folder with the corpus; where none is given, Multi30k is downloaded, once, to runs/data."""
     corpus: tyro.conf.Fixed[str] = "files"
     source: str = "de"
     """Source language: the suffix of its files."""
@@ -101,7 +105,6 @@ class Settings:
     """Write a SavedModel (needs the TensorFlow backend)."""
 
 
-RUNS = pathlib.Path("runs")
 PRESETS = {
     "quickstart": (
         "Dates in 37 languages into English; generated on the spot, some minutes on two cores.",
@@ -144,7 +147,7 @@ def main(settings: Settings):
     started = time.time()
     report = explain.Report(f"Translation: {settings.run_dir.name}")
     prepare_backend(settings)
-    train, valid, test = read_corpus(settings)
+    train, valid, test = parallel_corpus(settings)
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     tokenizer = learn_tokenizer(settings, train)
     batches = plan_batches(settings, tokenizer, train)
@@ -178,32 +181,6 @@ def prepare_backend(settings):
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()  # with it, Keras would refuse XLA
-
-
-def read_corpus(settings):
-    """Training, validation and test pairs, each a `data.ParallelText`."""
-    if settings.corpus == "dates":
-        corpus = dates.corpus(seed=settings.seed)
-        return tuple(
-            data.ParallelText(part.source, part.target)
-            for part in (corpus.train, corpus.validation, corpus.test)
-        )
-    if settings.corpus in ("tok", "raw"):
-        folder = settings.data_dir or data.multi30k.download(DOWNLOADS, settings.corpus)
-        splits = ("train", "val", "test_2016_flickr")
-        return tuple(
-            data.multi30k.load(folder, split, settings.corpus, settings.source, settings.target)
-            for split in splits
-        )
-    if settings.data_dir is None:
-        raise ValueError("the preset `files` needs --data-dir")
-    return tuple(
-        data.read_parallel(
-            settings.data_dir / f"{split}.{settings.source}",
-            settings.data_dir / f"{split}.{settings.target}",
-        )
-        for split in ("train", "val", "test")
-    )
 
 
 def learn_tokenizer(settings, train):
@@ -281,7 +258,7 @@ def fit(settings, translator, batches, valid):
     best = training.BestCheckpoint(run / "best.safetensors", weights=averages.average)
     stateful = [averages, best]
     if settings.patience is not None:
-        stateful.append(EarlyStopping(settings.patience))
+        stateful.append(EarlyStopping("val_bleu", patience=settings.patience, mode="max"))
     checkpoints = training.RunCheckpoints(
         run / "checkpoints", configuration=configuration(settings), callbacks=stateful
     )
@@ -309,6 +286,14 @@ def fit(settings, translator, batches, valid):
         return best.path
     save_weights(run / "average.safetensors", averages.average())
     return run / "average.safetensors"
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras's callback, counting validations: most fit-epochs have no BLEU."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.monitor in (logs or {}):
+            super().on_epoch_end(epoch, logs)
 
 
 def tensorboard(run):
@@ -376,14 +361,14 @@ def export(settings, translator, test):
     """Writes the SavedModel, and lets a process without Keras answer from it."""
     path = settings.run_dir / "saved_model"
     if keras.backend.backend() != "tensorflow":
-        print(f"no SavedModel: it needs the TensorFlow backend. With KERAS_BACKEND=tensorflow, "
-              f"tasks.Translator.from_pretrained({str(settings.run_dir)!r}).export(...) writes it.")
+        print(
+            f"no SavedModel: it needs the TensorFlow backend. With KERAS_BACKEND=tensorflow, "
+            f"tasks.Translator.from_pretrained({str(settings.run_dir)!r}).export(...) writes it."
+        )
         return
     translator.export(path, beam_size=settings.beam_size, length_penalty=settings.length_penalty)
     print(f"\nThe SavedModel in {path}, in a process without Keras:", flush=True)
-    subprocess.run(
-        [sys.executable, "-m", "recipes.serve", str(path), *test.source[:5]], check=True
-    )
+    subprocess.run([sys.executable, "-m", "recipes.serve", str(path), *test.source[:5]], check=True)
 
 
 def announce(settings, scores):

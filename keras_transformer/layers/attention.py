@@ -1,6 +1,6 @@
 """Multi-head attention over one function, `attend`.
 
-    B batch, T query length, S key length, D model width, H heads, K head width
+B batch, T query length, S key length, D model width, H heads, K head width
 """
 
 import math
@@ -12,7 +12,7 @@ from keras_transformer.layers import masks
 from keras_transformer.layers.checks import check_positive, check_rate
 from keras_transformer.layers.dropout import Dropout
 
-# Finite, so that a row without any allowed key stays free of NaN; below every real score in float32.
+# Finite, so that a row without any allowed key is free of NaN; lower than any real score.
 MASKED_SCORE = -1e30
 
 
@@ -324,9 +324,7 @@ class MultiHeadCrossAttention(MultiHeadAttention):
         key, value = context_cache  # (B, H, S, K)
         rows, length = ops.shape(x)[:2]
         (query,) = self.project(self.fold_rows(x, ops.shape(key)[0]), self.query)  # (B, H, G·T, K)
-        mask = masks.combine(
-            masks.padding_mask(padding_mask), masks.attention_mask(attention_mask)
-        )
+        mask = masks.combine(masks.padding_mask(padding_mask), masks.attention_mask(attention_mask))
         dropout = self.score_dropout if training else None
         output, scores = attend(query, key, value, mask, dropout=dropout)
         output = self.output_dense(self.merge_heads(output))

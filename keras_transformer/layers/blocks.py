@@ -104,9 +104,7 @@ class TransformerBlock(keras.layers.Layer):
         """Norm and dropout of one residual connection: (before, dropout, after)."""
         norm = self.make_norm(name=f"{name}_norm")
         norm.build(shape)
-        dropout = Dropout(
-            self.dropout, dtype=self.dtype_policy, name=f"{name}_dropout"
-        )
+        dropout = Dropout(self.dropout, dtype=self.dtype_policy, name=f"{name}_dropout")
         identity = keras.layers.Identity(dtype=self.dtype_policy, name=f"{name}_identity")
         return (norm, dropout, identity) if self.norm_first else (identity, dropout, norm)
 

@@ -1,6 +1,6 @@
 """Keys and values of the positions decoded so far.
 
-    B batch, H heads, S preallocated length, K head width
+B batch, H heads, S preallocated length, K head width
 """
 
 from typing import NamedTuple

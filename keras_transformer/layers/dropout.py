@@ -75,7 +75,9 @@ def keep_mask(seed, shape, rate):
     """
     seed = ops.cast(seed, "int32")
     key = mix(seed[0] + 0x3C6EF372 * (seed[1] + 1), 0)
-    size = math.prod(shape) if all(isinstance(n, int) for n in shape) else ops.prod(ops.stack(shape))
+    size = (
+        math.prod(shape) if all(isinstance(n, int) for n in shape) else ops.prod(ops.stack(shape))
+    )
     bits = mix(ops.arange(size, dtype="int32") + key, mix(key + seed[1], 0))
     keep = shift(bits, 8) >= int(rate * 2**24)
     return ops.reshape(keep, shape)

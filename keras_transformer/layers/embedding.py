@@ -1,6 +1,6 @@
 """Token embeddings and, as their transpose, the output projection.
 
-    B batch, T length, D width, V vocabulary
+B batch, T length, D width, V vocabulary
 """
 
 import keras

@@ -1,6 +1,6 @@
 """The position-wise feed-forward network.
 
-    B batch, T length, D width, F feed-forward width
+B batch, T length, D width, F feed-forward width
 """
 
 import keras
@@ -58,9 +58,7 @@ class FeedForward(keras.layers.Layer):
             self.ffn_dim, activation=self.activation, name="inner", **dense
         )
         self.inner.build((None, None, hidden_dim))
-        self.inner_dropout = Dropout(
-            self.dropout, dtype=self.dtype_policy, name="dropout"
-        )
+        self.inner_dropout = Dropout(self.dropout, dtype=self.dtype_policy, name="dropout")
         self.outer = keras.layers.Dense(hidden_dim, name="outer", **dense)
         self.outer.build((None, None, self.ffn_dim))
 

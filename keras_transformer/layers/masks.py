@@ -5,7 +5,6 @@ A mask is boolean, True = may be attended, and broadcasts to (B, H, T, S):
     B batch, H heads, T query length, S key length
 """
 
-import keras
 from keras import ops
 
 

@@ -1,6 +1,6 @@
 """Positional information that is added to embeddings.
 
-    B batch, T length, D width
+B batch, T length, D width
 """
 
 import keras
@@ -65,7 +65,9 @@ class PositionalEncoding(keras.layers.Layer):
         step = np.arange(COARSE)[:, None]
         fine, coarse = step * frequency, step * COARSE * frequency
         position = start_index + ops.arange(length, dtype="int32")
-        sin_a, cos_a = (lookup(table, position // COARSE) for table in (np.sin(coarse), np.cos(coarse)))
+        sin_a, cos_a = (
+            lookup(table, position // COARSE) for table in (np.sin(coarse), np.cos(coarse))
+        )
         sin_b, cos_b = (lookup(table, position % COARSE) for table in (np.sin(fine), np.cos(fine)))
         sine = sin_a * cos_b + cos_a * sin_b
         cosine = cos_a * cos_b - sin_a * sin_b

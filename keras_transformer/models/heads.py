@@ -1,6 +1,6 @@
 """Models with a head: what is trained and served.
 
-    B batch, S source length, T target length, V vocabulary
+B batch, S source length, T target length, V vocabulary
 """
 
 import keras

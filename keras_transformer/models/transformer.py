@@ -1,7 +1,7 @@
 """The encoder-decoder Transformer.
 
-    B batch, S source length, T target length, D width, H heads, K head width, V vocabulary
-    N rows while decoding: B, or B·G with G hypotheses for each source
+B batch, S source length, T target length, D width, H heads, K head width, V vocabulary
+N rows while decoding: B, or B·G with G hypotheses for each source
 """
 
 import math
@@ -17,7 +17,6 @@ from keras_transformer.layers import (
     TokenEmbedding,
     TransformerDecoderBlock,
     TransformerEncoderBlock,
-    masks,
 )
 from keras_transformer.models.config import TransformerConfig
 
