@@ -9,6 +9,7 @@ from keras import ops
 from keras_transformer.generation.decoding import (
     Generated,
     as_limits,
+    check_length,
     check_positive,
     flat_rows,
     mask_after,
@@ -36,38 +37,40 @@ class _Beams(NamedTuple):
 
 @dataclass(frozen=True)
 class BeamSearch:
-    r"""Keeps the ``beam_size`` best hypotheses of every sentence at every step.
+    r"""Keeps the `beam_size` best hypotheses of every sentence at every step.
 
-    A hypothesis y scores ``log p(y | x) / penalty(length)``, its ``eos`` counted. At each step
-    every live hypothesis is extended by every token; of the ``2 * beam_size`` best extensions
-    those that end in ``eos`` join the finished ones, of which the ``beam_size`` best stay, and
-    the best ``beam_size`` others live on. A finished hypothesis is never extended, and leaves
+    A hypothesis y scores `log p(y | x) / penalty(length)`, its `eos` counted. At each step
+    every live hypothesis is extended by every token; of the `2 * beam_size` best extensions
+    those that end in `eos` join the finished ones, of which the `beam_size` best stay, and
+    the best `beam_size` others live on. A finished hypothesis is never extended, and leaves
     only for better finished ones.
 
-    A sentence is done when no live hypothesis can come among its ``n_best``: its ``n_best``-th
+    A sentence is done when no live hypothesis can come among its `n_best`: its `n_best`-th
     finished score is at least
 
         max(live log p) / max(penalty(l) for l from length + 1 to the limit)
 
     which bounds all continuations, since log p only falls. The result is the same as if the
-    search had run to the limit. With ``early_stopping`` a sentence is done as soon as
-    ``beam_size`` hypotheses have finished, as in fairseq: fewer steps, and sometimes another
-    result. (In Hugging Face transformers these are ``early_stopping="never"`` and ``True``; its
-    default ``False`` takes the present length for the limit in the bound, which is a guess.)
+    search had run to the limit. With `early_stopping` a sentence is done as soon as
+    `beam_size` hypotheses have finished, as in fairseq: fewer steps, and sometimes another
+    result. (In Hugging Face transformers these are `early_stopping="never"` and `True`; its
+    default `False` takes the present length for the limit in the bound, which is a guess.)
 
-    Hypotheses that reach the limit without ``eos`` fill up the ``n_best`` only where too few
+    Hypotheses that reach the limit without `eos` fill up the `n_best` only where too few
     have finished, and come after those, whatever their score. Within either kind the order is
     by score.
 
     Args:
         beam_size: hypotheses per sentence, G. As wide as the space it is an exhaustive search.
         length_penalty: the power of the length that log p is divided by, or a callable on
-            float32 lengths with positive values (``LengthPenalty``, ``GnmtLengthPenalty``).
-        n_best: hypotheses returned per sentence, at most ``beam_size``.
-        early_stopping: stop at ``beam_size`` finished hypotheses.
+            float32 lengths with positive values (`LengthPenalty`, `GnmtLengthPenalty`).
+        n_best: hypotheses returned per sentence, at most `beam_size`.
+        early_stopping: stop at `beam_size` finished hypotheses.
 
     Raises:
-        ValueError: for sizes below 1, or ``n_best`` above ``beam_size``.
+        ValueError: for sizes below 1, or `n_best` above `beam_size`.
+
+    Example:
 
     >>> BeamSearch(beam_size=4, length_penalty=0.6, n_best=2).n_best
     2
@@ -86,27 +89,27 @@ class BeamSearch:
         check_positive("n_best", self.n_best)
         if self.n_best > self.beam_size:
             raise ValueError(
-                f"n_best must be at most beam_size ({self.beam_size}); got {self.n_best}."
+                f"n_best must be at most beam_size ({self.beam_size}); received {self.n_best}."
             )
 
     def decode(self, model, inputs, max_new_tokens, limits=None):
-        """Decodes inside a compiled program; ``generation.generate`` is the checked way in.
+        """Decodes inside a compiled program; `generation.generate` is the checked way in.
 
         Args:
-            model: anything with ``config start step reorder``.
-            inputs: dictionary of tensors that ``model.start`` takes, B rows.
-            max_new_tokens: int, L.
-            limits: (B,) int32, tokens at most per sentence, or None for ``max_new_tokens``. A
+            model: anything with `config start step reorder`.
+            inputs: dictionary of tensors that `model.start` takes, B rows.
+            max_new_tokens: int, L; in a TensorFlow graph without XLA also an int32 scalar tensor.
+            limits: (B,) int32, tokens at most per sentence, or None for `max_new_tokens`. A
                 sentence with limit 0 costs no step.
 
         Returns:
-            ``Generated`` with ``sequences`` (B, n_best, L).
+            `Generated` with `sequences` (B, n_best, L).
         """
-        check_positive("max_new_tokens", max_new_tokens)
+        check_length(max_new_tokens)
         state = model.start(inputs, max_new_tokens, beams=self.beam_size)
         batch = ops.shape(inputs["encoder_token_ids"])[0]
         limits = as_limits(limits, max_new_tokens, batch)
-        lengths = ops.arange(1, max_new_tokens + 1, dtype="float32")
+        lengths = ops.cast(ops.arange(1, max_new_tokens + 1, dtype="int32"), "float32")
         penalties = as_length_penalty(self.length_penalty)(lengths)  # (L,)
 
         def unfinished(beams, state):
@@ -178,7 +181,7 @@ class BeamSearch:
         live_scores = ops.where(frozen, beams.live_scores, live_scores)
         live_tokens = ops.where(frozen[:, :, None], beams.live_tokens, pick(sequences, going))
 
-        after = ops.arange(1, penalties.shape[0] + 1, dtype="int32")  # (L,)
+        after = ops.arange(1, ops.shape(penalties)[0] + 1, dtype="int32")  # (L,)
         possible = (after > length) & (after <= limits[:, None])  # (B, L)
         largest = ops.max(ops.where(possible, penalties, 1e-30), axis=1)
         attainable = live_scores[:, 0] / largest

@@ -2,14 +2,14 @@
 
 Letters: B sentences, G hypotheses of a sentence, N = B * G rows, L tokens at most, V vocabulary.
 
-A model that can be decoded has ``config`` (``vocab_size pad_id bos_id eos_id max_length``) and
+A model that can be decoded has `config` (`vocab_size pad_id bos_id eos_id max_length`) and
 
-``start(inputs, max_length, beams)``
-    encodes the sources once and returns a state for ``B * beams`` rows, row-major by sentence.
-``step(token_ids, state)``
+`start(inputs, max_length, beams)`
+    encodes the sources once and returns a state for `B * beams` rows, row-major by sentence.
+`step(token_ids, state)`
     takes (N, 1) token ids, returns logits (N, 1, V) and the next state.
-``reorder(state, rows)``
-    returns the state whose row i is what row ``rows[i]`` was.
+`reorder(state, rows)`
+    returns the state whose row i is what row `rows[i]` was.
 
 The state is a nest of tuples of tensors, whose shapes and dtypes stay the same from step to step.
 """
@@ -23,13 +23,20 @@ class Generated(NamedTuple):
     """What was generated, best hypothesis first.
 
     Attributes:
-        sequences: (B, n_best, L) int32 token ids without ``bos``; ``eos``, where it was reached,
-            is included; ``pad_id`` after it.
-        lengths: (B, n_best) int32, tokens of each hypothesis, ``eos`` included. 0 where fewer
+        sequences: (B, n_best, L) int32 token ids without `bos`; `eos`, where it was reached,
+            is included; `pad_id` after it.
+        lengths: (B, n_best) int32, tokens of each hypothesis, `eos` included. 0 where fewer
             hypotheses exist than were asked for.
         scores: (B, n_best) float32, total log-probability over the length penalty; -inf where
             the length is 0 for want of a hypothesis; NaN for a sentence on which the model's
             logits were not finite.
+
+    Example:
+
+    >>> import numpy as np
+    >>> found = Generated(np.array([[[5, 3, 0]]]), np.array([[2]]), np.array([[-0.5]]))
+    >>> found.sequences[0, 0, : found.lengths[0, 0]].tolist()
+    [5, 3]
     """
 
     sequences: object
@@ -39,11 +46,17 @@ class Generated(NamedTuple):
 
 def check_positive(name, value):
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1; got {value!r}.")
+        raise ValueError(f"{name} must be an integer of at least 1; received {value!r}.")
+
+
+def check_length(max_new_tokens):
+    """An integer of at least 1, or a scalar tensor: known when the program runs, and unchecked."""
+    if not hasattr(max_new_tokens, "shape"):
+        check_positive("max_new_tokens", max_new_tokens)
 
 
 def as_limits(limits, max_new_tokens, batch):
-    """(B,) int32: how many tokens each sentence may get, none above ``max_new_tokens``."""
+    """(B,) int32: how many tokens each sentence may get, none above `max_new_tokens`."""
     if limits is None:
         limits = max_new_tokens
     limits = ops.cast(ops.convert_to_tensor(limits), "int32")
@@ -51,13 +64,13 @@ def as_limits(limits, max_new_tokens, batch):
 
 
 def token_scores(logits, config):
-    """Splits the step's log-probabilities ``log softmax(logits)`` into logits and normaliser.
+    """Splits the step's log-probabilities `log softmax(logits)` into logits and normaliser.
 
     The order of tokens within a row is that of the logits, so that the vocabulary-sized
-    log-softmax is never written out. ``pad_id`` is what follows an end, never a choice.
+    log-softmax is never written out. `pad_id` is what follows an end, never a choice.
 
     Returns:
-        (N, V) float32 logits, those of ``pad_id`` at -inf, and their (N, 1) normaliser over the
+        (N, V) float32 logits, those of `pad_id` at -inf, and their (N, 1) normaliser over the
         whole vocabulary; not finite where the logits are of no use.
     """
     logits = ops.cast(logits[:, -1, :], "float32")  # (N, V)
@@ -71,24 +84,24 @@ def token_scores(logits, config):
 def pick(x, index):
     """Picks along axis 1: x (B, A, ...) and index (B, M) int32 give (B, M, ...)."""
     shape = ops.shape(x)
-    flat = ops.reshape(x, (shape[0] * shape[1], *x.shape[2:]))
+    flat = ops.reshape(x, (shape[0] * shape[1], *shape[2:]))
     picked = ops.take(flat, flat_rows(index, shape[1]), axis=0)
-    return ops.reshape(picked, (*ops.shape(index), *x.shape[2:]))
+    return ops.reshape(picked, (*ops.shape(index), *shape[2:]))
 
 
 def flat_rows(index, width):
-    """(B, M) indices within sentences of ``width`` rows each -> (B * M,) indices of rows."""
+    """(B, M) indices within sentences of `width` rows each -> (B * M,) indices of rows."""
     first = ops.arange(ops.shape(index)[0], dtype="int32")[:, None] * width
     return ops.reshape(first + index, (-1,))
 
 
 def write_token(tokens, step, token):
-    """Writes ``token`` (...,) at position ``step`` of ``tokens`` (..., L)."""
-    here = ops.arange(tokens.shape[-1], dtype="int32") == step
+    """Writes `token` (...,) at position `step` of `tokens` (..., L)."""
+    here = ops.arange(ops.shape(tokens)[-1], dtype="int32") == step
     return ops.where(here, ops.expand_dims(token, -1), tokens)
 
 
 def mask_after(tokens, lengths, pad_id):
-    """Puts ``pad_id`` behind the first ``lengths`` (...,) tokens of ``tokens`` (..., L)."""
-    inside = ops.arange(tokens.shape[-1], dtype="int32") < ops.expand_dims(lengths, -1)
+    """Puts `pad_id` behind the first `lengths` (...,) tokens of `tokens` (..., L)."""
+    inside = ops.arange(ops.shape(tokens)[-1], dtype="int32") < ops.expand_dims(lengths, -1)
     return ops.where(inside, tokens, ops.full_like(tokens, pad_id or 0))

@@ -9,7 +9,7 @@ from keras import ops
 from keras_transformer.generation.decoding import (
     Generated,
     as_limits,
-    check_positive,
+    check_length,
     mask_after,
     token_scores,
     write_token,
@@ -29,11 +29,13 @@ class _Greedy(NamedTuple):
 
 @dataclass(frozen=True)
 class Greedy:
-    """Takes the most probable token at every step, until ``eos`` or the limit.
+    """Takes the most probable token at every step, until `eos` or the limit.
 
     Args:
         length_penalty: the power of the length, or a callable, that the total log-probability is
             divided by in the score. It does not change which tokens are chosen.
+
+    Example:
 
     >>> Greedy().n_best
     1
@@ -46,19 +48,19 @@ class Greedy:
         return 1
 
     def decode(self, model, inputs, max_new_tokens, limits=None):
-        """Decodes inside a compiled program; ``generation.generate`` is the checked way in.
+        """Decodes inside a compiled program; `generation.generate` is the checked way in.
 
         Args:
-            model: anything with ``config start step reorder``.
-            inputs: dictionary of tensors that ``model.start`` takes, B rows.
-            max_new_tokens: int, L.
-            limits: (B,) int32, tokens at most per sentence, or None for ``max_new_tokens``. A
+            model: anything with `config start step reorder`.
+            inputs: dictionary of tensors that `model.start` takes, B rows.
+            max_new_tokens: int, L; in a TensorFlow graph without XLA also an int32 scalar tensor.
+            limits: (B,) int32, tokens at most per sentence, or None for `max_new_tokens`. A
                 sentence with limit 0 costs no step.
 
         Returns:
-            ``Generated`` with ``sequences`` (B, 1, L).
+            `Generated` with `sequences` (B, 1, L).
         """
-        check_positive("max_new_tokens", max_new_tokens)
+        check_length(max_new_tokens)
         config, penalty = model.config, as_length_penalty(self.length_penalty)
         state = model.start(inputs, max_new_tokens, beams=1)
         batch = ops.shape(inputs["encoder_token_ids"])[0]
