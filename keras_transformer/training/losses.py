@@ -8,15 +8,18 @@ import sys
 import keras
 from keras import ops
 
+from keras_transformer.layers.masks import implicit_mask
+
 IGNORED_LABEL = -100
 
 
-def token_log_likelihoods(labels, logits, label_smoothing=0.0):
+def token_cross_entropies(labels, logits, label_smoothing=0.0):
     """Cross-entropy of every token, in float32: `lse(z) - (1 - ε)·z[label] - ε·mean(z)`.
 
-    The label's logit is picked by comparing with an iota instead of gathering, so that XLA
-    fuses it, its gradient included, into the loops over the vocabulary that the log-sum-exp
-    needs anyway: no one-hot matrix and no float32 copy of the logits is stored.
+    The gradient, `softmax(z) - (1 - ε)·[v = label] - ε / V`, is made from the logits again instead
+    of from what the forward pass would have to store, and finds the label by comparing with an
+    iota instead of scattering. So XLA fuses both passes into plain loops over the logits, and of
+    vocabulary size there are only the logits and their gradient, in their own dtype.
 
     Args:
         labels: (B, T) int32 in [0, V).
@@ -24,14 +27,31 @@ def token_log_likelihoods(labels, logits, label_smoothing=0.0):
         label_smoothing: ε, the share of the target's mass spread evenly over the vocabulary.
 
     Returns:
-        (B, T) float32; the picked logit is taken as 0 where a label is outside [0, V).
+        (B, T) float32; a label outside [0, V) is taken as the nearest inside.
     """
-    logits = ops.cast(logits, "float32")  # (B, T, V)
-    picked = ops.sum(ops.where(_is_label(labels, logits), logits, 0.0), axis=-1)  # (B, T)
-    loss = ops.logsumexp(logits, axis=-1) - (1.0 - label_smoothing) * picked
-    if label_smoothing:  # without it, 0 · mean(z) would be NaN for a logit of -inf
-        loss = loss - label_smoothing * ops.mean(logits, axis=-1)
-    return loss
+    size, eps = logits.shape[-1], label_smoothing
+    labels = ops.expand_dims(ops.clip(labels, 0, size - 1), -1)  # (B, T, 1)
+
+    @ops.custom_gradient
+    def cross_entropies(logits):
+        z = ops.cast(logits, "float32")  # (B, T, V)
+        lse = ops.logsumexp(z, axis=-1)  # (B, T)
+        picked = ops.squeeze(ops.take_along_axis(z, labels, axis=-1), -1)  # (B, T)
+        losses = lse - (1.0 - eps) * picked
+        if eps:  # without it, 0 · mean(z) would be NaN for a logit of -inf
+            losses = losses - eps * ops.mean(z, axis=-1)
+
+        def gradient(*arguments, upstream=None):
+            if upstream is None:  # the backends disagree on how to pass it
+                (upstream,) = arguments
+            softmax = ops.exp(ops.cast(logits, "float32") - ops.expand_dims(lse, -1))
+            is_label = ops.equal(labels, ops.arange(size, dtype="int32"))
+            target = ops.where(is_label, 1.0 - eps + eps / size, eps / size)
+            return ops.cast((softmax - target) * ops.expand_dims(upstream, -1), logits.dtype)
+
+        return losses, gradient
+
+    return cross_entropies(ops.convert_to_tensor(logits))
 
 
 def token_weights(labels, logits, sample_weight=None, ignore_index=IGNORED_LABEL, mask=None):
@@ -49,7 +69,7 @@ def token_weights(labels, logits, sample_weight=None, ignore_index=IGNORED_LABEL
     """
     weights = ops.cast(ops.not_equal(labels, ignore_index), "float32")  # (B, T)
     if mask is None:
-        mask = getattr(logits, "_keras_mask", None)
+        mask = implicit_mask(logits)
     if mask is not None:
         weights = weights * ops.cast(mask, "float32")
     if sample_weight is not None:
@@ -69,7 +89,7 @@ def weighted_losses(labels, logits, weights, label_smoothing=0.0):
     Returns:
         (B, T) float32.
     """
-    losses = token_log_likelihoods(labels, logits, label_smoothing)
+    losses = token_cross_entropies(labels, logits, label_smoothing)
     inside = ops.logical_and(labels >= 0, labels < logits.shape[-1])
     losses = ops.where(inside, losses, float("nan"))
     counted = ops.not_equal(weights, 0.0)
@@ -172,9 +192,3 @@ def sum_over_replicas(value):
     if replica is None or replica.num_replicas_in_sync == 1:
         return value
     return replica.all_reduce(tf.distribute.ReduceOp.SUM, value)
-
-
-def _is_label(labels, logits):
-    """(B, T, V) bool: where the vocabulary's entry is the label."""
-    vocabulary = ops.arange(logits.shape[-1], dtype="int32")  # (V,)
-    return ops.equal(ops.expand_dims(labels, -1), vocabulary)
