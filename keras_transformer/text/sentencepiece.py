@@ -179,7 +179,7 @@ class SentencePieceTokenizer:
             rows_given = ids.ndim > 1
             ids = ids.tolist()
         else:
-            rows_given = len(ids) > 0 and not hasattr(ids[0], "__index__")
+            rows_given = len(ids) > 0 and getattr(ids[0], "ndim", hasattr(ids[0], "__len__")) > 0
         if rows_given:
             return self._processor.decode([self._known(row) for row in ids]) if ids else []
         return self._processor.decode(self._known(ids))

@@ -50,6 +50,8 @@ def test_decoding_drops_the_special_ids(tokenizer):
     assert tokenizer.decode([2, *ids, 3, 0, 0]) == "a dog"
     assert tokenizer.decode(np.array([[2, *ids, 3, 0]])) == ["a dog"]
     assert tokenizer.decode(np.array(ids)) == "a dog"
+    assert tokenizer.decode(list(np.array(ids))) == "a dog"
+    assert tokenizer.decode([np.array(ids), np.array(ids[:1])]) == ["a dog", "a"]
 
 
 def test_nothing_gives_nothing(tokenizer):
