@@ -13,11 +13,11 @@ _PROGRAMS = weakref.WeakKeyDictionary()  # model -> {key: program}
 
 
 def program(model, key, function, shapes, jit_compile=True):
-    """The compiled ``function(model, inputs)`` of this model under ``key``; made at first need.
+    """The compiled `function(model, inputs)` of this model under `key`; made at first need.
 
     Args:
-        model: what ``function`` decodes with; not kept alive.
-        key: hashable; names everything that shapes the program, ``shapes`` included.
+        model: what `function` decodes with; not kept alive.
+        key: hashable; names everything that shapes the program, `shapes` included.
         function: of the model and a dictionary of tensors; gives a tuple of tensors. It must not
             refer to the model itself.
         shapes: {name: (shape, dtype)} of the inputs; a size may be None on TensorFlow without XLA.
@@ -40,7 +40,9 @@ def takes_any_shape(jit_compile):
 
 
 def num_programs(model):
-    """How many decoding programs have been compiled for ``model``.
+    """How many decoding programs have been compiled for `model`.
+
+    Example:
 
     >>> import keras
     >>> num_programs(keras.Sequential())

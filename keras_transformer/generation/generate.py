@@ -18,32 +18,40 @@ from keras_transformer.generation.inputs import (
 def generate(model, inputs, max_new_tokens=None, method=None, *, batch_size=64, jit_compile=True):
     """Generates a target for every source, in one compiled program per shape.
 
-    Sources are sorted by length into batches of ``batch_size``, padded to one of a few lengths,
+    Sources are sorted by length into batches of `batch_size`, padded to one of a few lengths,
     and the results returned in the order of the sources. Neither the batch nor the padding
-    changes a result. Programs are kept with the model (``num_programs`` counts them), and read
+    changes a result. Programs are kept with the model (`num_programs` counts them), and read
     its weights anew at every call.
 
     Args:
-        model: an encoder-decoder model, as ``models.Seq2SeqLM``.
-        inputs: dictionary with ``encoder_token_ids`` (B, S) and perhaps
-            ``encoder_padding_mask`` (B, S), or the ids alone; arrays, tensors, or a list of B
+        model: an encoder-decoder model, as `models.Seq2SeqLM`.
+        inputs: dictionary with `encoder_token_ids` (B, S) and perhaps
+            `encoder_padding_mask` (B, S), or the ids alone; arrays, tensors, or a list of B
             lists of ids.
-        max_new_tokens: tokens at most, ``eos`` included: an int, or B of them, one per source; by
-            default ``config.max_length``.
-        method: ``Greedy()`` (the default) or ``BeamSearch(...)``.
+        max_new_tokens: tokens at most, `eos` included: an int, or B of them, one per source; by
+            default `config.max_length`.
+        method: `Greedy()` (the default) or `BeamSearch(...)`.
         batch_size: sentences decoded together.
         jit_compile: compile with XLA on the TensorFlow backend; otherwise one graph serves all
             shapes, which starts sooner and runs slower.
 
     Returns:
-        ``Generated`` of NumPy arrays: ``sequences`` (B, n_best, L) int32 with L the largest
-        ``max_new_tokens``, ``lengths`` (B, n_best) int32, ``scores`` (B, n_best) float32.
+        `Generated` of NumPy arrays: `sequences` (B, n_best, L) int32 with L the largest
+        `max_new_tokens`, `lengths` (B, n_best) int32, `scores` (B, n_best) float32.
 
     Raises:
         ValueError: ids outside the vocabulary (with their place), a source that is empty or
-            longer than ``config.max_length``, ``max_new_tokens`` outside 1 to ``max_length``.
-        TypeError: ``method`` cannot decode, or has no hash to keep its program under.
+            longer than `config.max_length`, `max_new_tokens` outside 1 to `max_length`.
+        TypeError: `method` cannot decode, or has no hash to keep its program under.
         FloatingPointError: the model's logits were not finite.
+
+    Example:
+
+    >>> from keras_transformer import models
+    >>> model = models.Seq2SeqLM.from_preset("transformer_tiny", vocab_size=11)
+    >>> found = generate(model, [[5, 6, 7], [8]], max_new_tokens=4, jit_compile=False)
+    >>> found.sequences.shape, found.scores.shape
+    ((2, 1, 4), (2, 1))
     """
     method = Greedy() if method is None else method
     if not hasattr(method, "decode"):

@@ -1,4 +1,4 @@
-"""What a user may pass to ``generate``: checked, and brought into few shapes."""
+"""What a user may pass to `generate`: checked, and brought into few shapes."""
 
 import numpy as np
 
@@ -11,12 +11,12 @@ def check_sources(inputs, config):
     """Source ids as a rectangle, checked where they enter: compiled code would clamp them.
 
     Args:
-        inputs: a dictionary with ``encoder_token_ids`` and perhaps ``encoder_padding_mask``
-            (``decoder_*`` entries of a training batch are ignored), or the ids alone: (B, S)
+        inputs: a dictionary with `encoder_token_ids` and perhaps `encoder_padding_mask`
+            (`decoder_*` entries of a training batch are ignored), or the ids alone: (B, S)
             integers, a tensor of any backend, or a list of B lists.
 
     Returns:
-        tokens (B, S) int32, ``pad_id`` where padded; mask (B, S) bool, no column all padding
+        tokens (B, S) int32, `pad_id` where padded; mask (B, S) bool, no column all padding
         after the last that is not.
     """
     mask = None
@@ -24,7 +24,7 @@ def check_sources(inputs, config):
         unknown = [k for k in inputs if k not in (TOKENS, MASK) and not k.startswith("decoder_")]
         if unknown or TOKENS not in inputs:
             raise ValueError(
-                f"inputs must have {TOKENS!r} and may have {MASK!r}; got {sorted(inputs)}."
+                f"inputs must have {TOKENS!r} and may have {MASK!r}; received {sorted(inputs)}."
             )
         inputs, mask = inputs[TOKENS], inputs.get(MASK)
     if hasattr(inputs, "to_list"):  # tf.RaggedTensor
@@ -37,11 +37,13 @@ def check_sources(inputs, config):
     if tokens.ndim != 2 or (tokens.size and tokens.dtype.kind not in "iu"):
         raise ValueError(
             f"{TOKENS} must be integers of shape (batch, source length); "
-            f"got {tokens.dtype} of shape {tokens.shape}."
+            f"received {tokens.dtype} of shape {tokens.shape}."
         )
     mask = np.ones(tokens.shape, bool) if mask is None else _to_numpy(mask).astype(bool)
     if mask.shape != tokens.shape:
-        raise ValueError(f"{MASK} must have the shape {tokens.shape} of the ids; got {mask.shape}.")
+        raise ValueError(
+            f"{MASK} must have the shape {tokens.shape} of the ids; received {mask.shape}."
+        )
     _check_ids(tokens, mask, config.vocab_size)
 
     empty = np.flatnonzero(~mask.any(axis=1))
@@ -70,13 +72,13 @@ def check_limits(max_new_tokens, batch, config):
     if limits.shape != (batch,) or (batch and limits.dtype.kind not in "iu"):
         raise ValueError(
             f"max_new_tokens must be an integer or {batch} integers, one for each source; "
-            f"got {limits.dtype} of shape {limits.shape}."
+            f"received {limits.dtype} of shape {limits.shape}."
         )
     wrong = np.flatnonzero((limits < 1) | (limits > config.max_length))
     if wrong.size:
         raise ValueError(
             f"max_new_tokens must be from 1 to the model's max_length, {config.max_length}; "
-            f"got {limits[wrong[0]]}."
+            f"received {limits[wrong[0]]}."
         )
     return limits.astype(np.int32)
 
@@ -96,7 +98,7 @@ def bucket(size, largest=None):
 
 
 def pad_to(x, shape, value):
-    """``x`` in the corner of an array of ``shape`` filled with ``value``."""
+    """`x` in the corner of an array of `shape` filled with `value`."""
     padded = np.full(shape, value, x.dtype)
     padded[tuple(slice(n) for n in x.shape)] = x
     return padded
@@ -104,13 +106,15 @@ def pad_to(x, shape, value):
 
 def _rectangle(rows):
     if rows and not all(hasattr(row, "__len__") for row in rows):
-        raise ValueError(f"{TOKENS} must be a list of lists of ids; got a list of {type(rows[0])}.")
+        raise ValueError(
+            f"{TOKENS} must be a list of lists of ids; received a list of {type(rows[0]).__name__}."
+        )
     rows = [_to_numpy(row) for row in rows]
     for i, row in enumerate(rows):
         if row.ndim != 1 or (row.size and row.dtype.kind not in "iu"):
             raise ValueError(
                 f"Row {i} of {TOKENS} must be a list of integers; "
-                f"got {row.dtype} of shape {row.shape}."
+                f"received {row.dtype} of shape {row.shape}."
             )
     lengths = np.array([len(row) for row in rows], np.int64)
     mask = np.arange(lengths.max(initial=0)) < lengths[:, None]  # (B, S)
@@ -133,5 +137,5 @@ def _check_ids(tokens, mask, vocab_size):
         row, column = wrong[0]
         raise ValueError(
             f"Token ids must be from 0 to {vocab_size - 1} (vocab_size {vocab_size}); "
-            f"got {tokens[row, column]} at row {row}, column {column} of {TOKENS}."
+            f"received {tokens[row, column]} at row {row}, column {column} of {TOKENS}."
         )

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LengthPenalty:
-    """A power of the length: ``score = log p / length ** alpha``.
+    """A power of the length: `score = log p / length ** alpha`.
 
     Args:
         alpha: 0 compares plain log-probabilities, 1 their mean per token; larger values favour
             long hypotheses.
 
     Call:
-        lengths: float32 array of any shape, tokens generated, ``eos`` included, at least 1.
+        lengths: float32 array of any shape, tokens generated, `eos` included, at least 1.
     Returns:
         An array of the same shape and dtype.
+
+    Example:
 
     >>> LengthPenalty(0.5)(16.0)
     4.0
@@ -29,15 +31,17 @@ class LengthPenalty:
 
 @dataclass(frozen=True)
 class GnmtLengthPenalty:
-    """The penalty of GNMT: ``score = log p / ((5 + length) / 6) ** alpha``.
+    """The penalty of GNMT: `score = log p / ((5 + length) / 6) ** alpha`.
 
     Args:
         alpha: 0 compares plain log-probabilities; 0.6 is the value of the Transformer's paper.
 
     Call:
-        lengths: float32 array of any shape, tokens generated, ``eos`` included, at least 1.
+        lengths: float32 array of any shape, tokens generated, `eos` included, at least 1.
     Returns:
         An array of the same shape and dtype.
+
+    Example:
 
     >>> GnmtLengthPenalty(1.0)(7.0)
     2.0

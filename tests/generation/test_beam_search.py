@@ -34,14 +34,14 @@ def test_a_beam_as_wide_as_the_space_finds_what_exhaustive_search_finds(penalty)
 
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-@pytest.mark.parametrize("width, n_best", [(1, 1), (2, 2), (3, 1), (5, 3)])
+@pytest.mark.parametrize("width, n_best", [(1, 1), (3, 2), (5, 3)])
 def test_stopping_early_changes_nothing(width, n_best, penalty):
     """The oracle runs to the limit, whatever has finished."""
     for seed, end in ((0, 0.0), (1, 2.0), (2, -3.0)):
         model = ToyModel(vocab_size=11, seed=seed, end=end, scale=0.7)
-        result = decode(BeamSearch(width, penalty, n_best), model, SOURCES, 9)
+        result = decode(BeamSearch(width, penalty, n_best), model, SOURCES, 7)
         for row, source in enumerate(SOURCES):
-            expected = beam_search(model, source, 9, width, penalty, n_best)
+            expected = beam_search(model, source, 7, width, penalty, n_best)
             assert_hypotheses(result, row, expected)
 
 

@@ -21,8 +21,9 @@ def assert_same(result, expected):
     np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 64])
-@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize(
+    "batch_size, jit_compile", [(3, True), (1, False), (2, False), (64, False)]
+)
 def test_batches_change_nothing_and_results_come_in_order(model, batch_size, jit_compile):
     settings = dict(batch_size=batch_size, jit_compile=jit_compile)
     greedy = generate(model, SOURCES, 9, **settings)
@@ -85,9 +86,9 @@ def test_no_sources_give_no_results(model, empty):
 @pytest.mark.parametrize(
     "inputs, message",
     [
-        ([[1, 2], [3, 11]], "got 11 at row 1, column 1"),
-        ([[1, 2], [-1]], "got -1 at row 1, column 0"),
-        (np.array([[1, 2**40]]), "got 1099511627776 at row 0, column 1"),
+        ([[1, 2], [3, 11]], "received 11 at row 1, column 1"),
+        ([[1, 2], [-1]], "received -1 at row 1, column 0"),
+        (np.array([[1, 2**40]]), "received 1099511627776 at row 0, column 1"),
         ([[1, 2], []], "row 1 has none"),
         ([[1, 2], [3.0]], "Row 1"),
         ([[1, 2], [True]], "Row 1"),

@@ -102,7 +102,7 @@ def test_the_empty_batch_passes_through_the_graph():
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("method", [Greedy(), BeamSearch(4, n_best=2)], ids=["greedy", "beam"])
-def test_a_saved_model_takes_any_batch_and_length(method, tmp_path):
+def test_a_saved_model_takes_any_batch_length_and_limit(method, tmp_path):
     import tensorflow as tf
 
     model = make_model()
@@ -114,12 +114,12 @@ def test_a_saved_model_takes_any_batch_and_length(method, tmp_path):
         input_signature=[
             tf.TensorSpec((None, None), tf.int32),
             tf.TensorSpec((None, None), tf.bool),
-            tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((), tf.int32),
         ],
     )
-    def serve(tokens, mask, limits):
+    def serve(tokens, mask, steps):
         inputs = {"encoder_token_ids": tokens, "encoder_padding_mask": mask}
-        return method.decode(model, inputs, STEPS, limits)._asdict()
+        return method.decode(model, inputs, steps)._asdict()
 
     module.serve = serve
     tf.saved_model.save(module, str(tmp_path))
@@ -129,7 +129,7 @@ def test_a_saved_model_takes_any_batch_and_length(method, tmp_path):
         ragged = tf.ragged.constant([SOURCES[row] for row in rows], tf.int32, ragged_rank=1)
         tokens = ragged.to_tensor()
         mask = tf.sequence_mask(ragged.row_lengths(), tf.shape(tokens)[1])
-        result = loaded.serve(tokens, mask, tf.fill([len(rows)], STEPS))
+        result = loaded.serve(tokens, mask, STEPS)
         assert (result["sequences"].numpy() == expected.sequences[rows]).all()
         np.testing.assert_allclose(result["scores"], expected.scores[rows], rtol=1e-5)
 

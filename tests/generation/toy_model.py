@@ -31,9 +31,13 @@ class ToyModel:
             vocab_size=vocab_size, max_length=max_length, pad_id=0, bos_id=2, eos_id=eos_id
         )
         self.scale = scale
-        self.embed = keras.Variable(rng.normal(size=(vocab_size, width)).astype("float32"))
-        self.mix = keras.Variable(rng.normal(size=(width, width)).astype("float32"))
-        self.project = keras.Variable(rng.normal(size=(width, vocab_size)).astype("float32"))
+
+        def weight(*shape):
+            return keras.Variable(rng.normal(size=shape).astype("float32"), trainable=False)
+
+        self.embed = weight(vocab_size, width)
+        self.mix = weight(width, width)
+        self.project = weight(width, vocab_size)
         self.end = np.where(np.arange(vocab_size) == eos_id, end, 0.0).astype("float32")
         self.variables = [self.embed, self.mix, self.project]
 
@@ -50,7 +54,7 @@ class ToyModel:
     def step(self, token_ids, state):
         hidden = state.hidden @ self.mix + ops.take(self.embed, token_ids[:, 0], axis=0)
         hidden = ops.tanh(hidden + state.source)
-        logits = self.scale * (hidden @ self.project) + self.end
+        logits = self.scale * (hidden @ self.project) + ops.convert_to_tensor(self.end)
         return logits[:, None, :], ToyState(hidden, state.source, state.index + 1)
 
     def reorder(self, state, rows):
