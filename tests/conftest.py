@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-# Before Keras is imported: TensorFlow's start-up messages hide failures, and two test processes that
+# Before Keras is imported: TensorFlow's start-up notes hide failures, and two test processes that
 # share two cores should not start a thread per core each.
 THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

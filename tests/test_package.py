@@ -1,7 +1,6 @@
 """The package as a whole: what importing it costs, what it needs, and which names it shows."""
 
 import ast
-import importlib
 import importlib.metadata
 import os
 import pathlib
@@ -15,6 +14,7 @@ import keras_transformer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FILES = sorted(p for d in ("keras_transformer", "recipes") for p in (ROOT / d).rglob("*.py"))
+PARTS = [name for name in keras_transformer.__all__ if name != "__version__"]
 SNAPSHOT = pathlib.Path(__file__).parent / "public_names.txt"
 
 WITHOUT_TENSORFLOW = """
@@ -56,10 +56,10 @@ def test_importing_the_package_takes_no_time():
 def test_every_part_imports_on_jax_without_tensorflow():
     code = WITHOUT_TENSORFLOW + (
         "import keras_transformer as kt\n"
-        "print(*[getattr(kt, n).__name__ for n in kt.__all__ if n != '__version__'])"
+        f"print(*[getattr(kt, name).__name__ for name in {PARTS}])"
     )
     names = run_python(code, KERAS_BACKEND="jax").split()
-    assert len(names) == len(keras_transformer.__all__) - 1
+    assert names == [f"keras_transformer.{name}" for name in PARTS]
 
 
 def test_a_model_trains_and_generates_on_jax_without_tensorflow():
@@ -95,17 +95,10 @@ def test_the_submodules_are_listed_and_importable():
 
 
 def public_names():
-    """All names of all `__all__`, as `layers.attend`; a module among them brings its own."""
-    names = []
-
-    def visit(module, prefix):
-        for name in module.__all__:
-            value = getattr(module, name)
-            names.append(prefix + name)
-            if hasattr(value, "__path__") or hasattr(value, "__all__"):
-                visit(value, f"{prefix}{name}.")
-
-    visit(keras_transformer, "")
+    """What `__all__` names in the package and its parts, as `layers.attend`."""
+    names = list(keras_transformer.__all__)
+    for part in PARTS:
+        names += [f"{part}.{name}" for name in getattr(keras_transformer, part).__all__]
     return sorted(names)
 
 

@@ -57,6 +57,15 @@ def from_pretrained(cls, folder, dtype=None):
         FileNotFoundError: the folder or a file of it does not exist.
         ValueError: the configuration is not one of this package, or weights are missing,
             unexpected or misshapen; the message lists them.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_transformer import models
+    >>> folder = tempfile.mkdtemp()
+    >>> save_pretrained(models.Seq2SeqLM.from_preset("transformer_tiny", vocab_size=11), folder)
+    >>> from_pretrained(models.Seq2SeqLM, folder, dtype="mixed_bfloat16").config.vocab_size
+    11
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():

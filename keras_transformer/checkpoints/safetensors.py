@@ -91,6 +91,14 @@ def load_weights(path):
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, is none of this format, or has a dtype not in `DTYPES`.
+
+    Example:
+
+    >>> import numpy as np, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.safetensors"
+    >>> save_weights(path, {"kernel": np.ones((2, 3), "float32")})
+    >>> [(name, array.shape) for name, array in load_weights(path).items()]
+    [('kernel', (2, 3))]
     """
     with _opened(path) as file:
         known = set(DTYPES.values())
@@ -102,7 +110,16 @@ def load_weights(path):
 
 
 def read_metadata(path):
-    """The {str: str} metadata of a safetensors file; raises as `load_weights`."""
+    """The {str: str} metadata of a safetensors file; raises as `load_weights`.
+
+    Example:
+
+    >>> import numpy as np, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.safetensors"
+    >>> save_weights(path, {"kernel": np.ones((2, 3), "float32")}, {"step": "8000"})
+    >>> read_metadata(path)
+    {'step': '8000'}
+    """
     with _opened(path) as file:
         return file.metadata() or {}
 

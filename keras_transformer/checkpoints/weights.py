@@ -19,6 +19,13 @@ def named_weights(model):
 
     Raises:
         ValueError: the model has no weights yet, or two of them share a name.
+
+    Example:
+
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")])
+    >>> {name: tuple(variable.shape) for name, variable in named_weights(model).items()}
+    {'top/kernel': (3, 2), 'top/bias': (2,)}
     """
     variables = {}
     for variable in model.weights:
@@ -32,7 +39,15 @@ def named_weights(model):
 
 
 def model_weights(model):
-    """{name: NumPy array} of `named_weights(model)`."""
+    """{name: NumPy array} of `named_weights(model)`.
+
+    Example:
+
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")])
+    >>> model_weights(model)["top/bias"]
+    array([0., 0.], dtype=float32)
+    """
     return {name: _to_numpy(variable) for name, variable in named_weights(model).items()}
 
 
@@ -72,6 +87,14 @@ def load_model_weights(model, path):
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or weights are missing, unexpected or of another shape;
             the message lists them.
+
+    Example:
+
+    >>> import keras, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.safetensors"
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")])
+    >>> save_model_weights(model, path)
+    >>> load_model_weights(model, path)
     """
     assign_weights(model, load_weights(path), path)
 
@@ -86,6 +109,15 @@ def assign_weights(model, weights, source="the given weights"):
 
     Raises:
         ValueError: weights are missing, unexpected or of another shape; the message lists them.
+
+    Example:
+
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")])
+    >>> weights = model_weights(model)
+    >>> assign_weights(model, {name: array + 1 for name, array in weights.items()})
+    >>> model_weights(model)["top/bias"]
+    array([1., 1.], dtype=float32)
     """
     variables = named_weights(model)
     problems = [f"missing: {name}" for name in variables if name not in weights]

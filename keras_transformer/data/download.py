@@ -24,6 +24,12 @@ class RemoteFile(NamedTuple):
         sha256: hex digest of the content as it is stored: of what is unpacked, not of the archive,
             since the same text can be packed in many ways.
         max_bytes: the most bytes it may have; more are not read.
+
+    Example:
+
+    >>> file = RemoteFile("train.de", "https://example.org/train.de.gz", sha256=64 * "0")
+    >>> file.max_bytes == 2**30
+    True
     """
 
     name: str
@@ -48,6 +54,16 @@ def fetch(files, folder):
     Raises:
         ConnectionError: a server cannot be reached or does not have the file.
         ValueError: a file, fetched or already there, has another sha256. What is there is kept.
+
+    Example:
+
+    >>> import hashlib, pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "remote.de").write_bytes(b"Ein Hund.")
+    >>> url, digest = (folder / "remote.de").as_uri(), hashlib.sha256(b"Ein Hund.").hexdigest()
+    >>> [path] = fetch([RemoteFile("train.de", url, digest)], folder)
+    >>> path.name, path.read_text()
+    ('train.de', 'Ein Hund.')
     """
     paths = [pathlib.Path(folder, file.name) for file in files]
     for file, path in zip(files, paths, strict=True):

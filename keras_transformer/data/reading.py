@@ -22,6 +22,13 @@ class ParallelText:
         lines: list of int, the line of each pair in its files, from 1.
         num_blank: int, pairs left out as blank.
         names: pair of str, what source and target are called in errors.
+
+    Example:
+
+    >>> text = ParallelText.from_lines(["Ein Hund.", " "], ["A dog.", "A cat."])
+    >>> source, target = text
+    >>> source, target, text.num_blank
+    (['Ein Hund.'], ['A dog.'], 1)
     """
 
     source: list
@@ -72,6 +79,14 @@ def read_lines(path):
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: naming file and line, where the text is not UTF-8; or a damaged gzip file.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "train.de"
+    >>> _ = path.write_bytes("Ein Hund läuft.\\r\\nEine Katze.".encode())
+    >>> read_lines(path)
+    ['Ein Hund läuft.', 'Eine Katze.']
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
@@ -131,6 +146,15 @@ def read_tsv(path, source_column=0, target_column=1):
     Raises:
         FileNotFoundError: the file is missing.
         ValueError: naming file and line: too few columns, text that is not UTF-8; or no pair.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "pairs.tsv"
+    >>> _ = path.write_text("1\\tA dog.\\tEin Hund.\\n", "utf-8")
+    >>> source, target = read_tsv(path, source_column=2, target_column=1)
+    >>> source, target
+    (['Ein Hund.'], ['A dog.'])
     """
     path = os.fspath(path)
     if min(source_column, target_column) < 0:
