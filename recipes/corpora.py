@@ -18,7 +18,7 @@ def parallel_corpus(settings):
     if settings.corpus == "dates":
         corpus = dates.corpus(seed=settings.seed)
         parts = (corpus.train, corpus.validation, corpus.test)
-        return [data.ParallelText(part.source, part.target) for part in parts]
+        return [data.ParallelText.from_lines(part.source, part.target) for part in parts]
 
     languages = settings.source, settings.target
     if settings.corpus == "files":

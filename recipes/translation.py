@@ -24,7 +24,7 @@ import tyro
 from sacrebleu.metrics import BLEU
 
 from keras_transformer import data, explain, models, tasks, text, training
-from keras_transformer.checkpoints import load_model_weights, save_weights
+from keras_transformer.checkpoints import assign_weights, load_model_weights
 from keras_transformer.checkpoints.files import replacing
 from recipes.corpora import parallel_corpus
 
@@ -51,6 +51,8 @@ class Settings:
     """Pieces of the joint SentencePiece vocabulary."""
     vocab_type: Literal["bpe", "unigram"] = "bpe"
     """How the vocabulary is learned."""
+    split_digits: bool = False
+    """Make each digit a piece of its own, in every script: numbers are then spelled, not known."""
     max_length: int = 256
     """Longest sentence in tokens."""
     truncate: bool = False
@@ -64,6 +66,8 @@ class Settings:
 
     model: Literal["transformer_tiny", "transformer_base", "transformer_big"] = "transformer_tiny"
     """Size of the model."""
+    num_layers: int | None = None
+    """Encoder blocks, and as many decoder blocks; None: what the model's size has."""
     norm_first: bool = False
     """Pre-norm instead of the paper's post-norm."""
     dropout: float = 0.3
@@ -112,19 +116,21 @@ PRESETS = {
             RUNS / "quickstart",
             corpus="dates",
             source="dates",
-            vocab_size=2000,
+            vocab_size=1200,
+            split_digits=True,
             max_length=64,
-            tokens_per_batch=4096,
-            num_shapes=3,
-            max_padding=0.0,
+            tokens_per_batch=2048,
+            num_shapes=2,
+            num_layers=2,
+            norm_first=True,
             dropout=0.0,
-            steps=700,
-            steps_per_epoch=100,
-            validate_every=7,
+            steps=1200,
+            validate_every=12,
             learning_rate=3e-3,
-            warmup_steps=150,
-            average=1,
+            warmup_steps=200,
             label_smoothing=0.0,
+            average=3,
+            beam_size=4,
         ),
     ),
     "multi30k-tiny": (
@@ -142,66 +148,15 @@ PRESETS = {
 }
 
 
-def main(settings: Settings):
+def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
     started = time.time()
     report = explain.Report(f"Translation: {settings.run_dir.name}")
     prepare_backend(settings)
     train, valid, test = parallel_corpus(settings)
-    settings.run_dir.mkdir(parents=True, exist_ok=True)
     tokenizer = learn_tokenizer(settings, train)
-    batches = plan_batches(settings, tokenizer, train)
-    print(batches.describe())
-    model = build_model(settings, tokenizer)
-    translator = tasks.Translator(model, tokenizer)
-    final_weights = fit(settings, translator, batches, valid)
-
-    load_model_weights(model, final_weights)
-    translator.save_pretrained(settings.run_dir)
-    scores, found = evaluate(settings, translator, test)
-    scores["seconds"] = round(time.time() - started)
-    scores["peak_memory_mb"] = explain.peak_memory() // 2**20
-    write_json(settings.run_dir / "scores.json", scores)
-    explain_run(report, settings, scores, translator, test, found)
-    if settings.export:
-        export(settings, translator, test)
-    announce(settings, scores)
-
-
-def prepare_backend(settings):
-    """What must be set before the first variable is made."""
-    keras.utils.set_random_seed(settings.seed)
-    if settings.mixed_precision:
-        keras.config.set_dtype_policy("mixed_bfloat16")
-    if settings.xla or keras.backend.backend() == "jax":
-        # Compiled programs are deterministic on CPUs as they are; on GPUs where XLA is told to be.
-        flags = os.environ.get("XLA_FLAGS", "")
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
-    elif keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()  # with it, Keras would refuse XLA
-
-
-def learn_tokenizer(settings, train):
-    """One vocabulary for both languages; that of the run folder if it is there."""
-    path = settings.run_dir / "tokenizer.model"
-    if path.exists():
-        return text.SentencePieceTokenizer.load(path)
-    tokenizer = text.SentencePieceTokenizer.train(
-        [train.source, train.target],
-        vocab_size=settings.vocab_size,
-        model_type=settings.vocab_type,
-        normalization="identity" if settings.tokenized else "nmt_nfkc",
-    )
-    tokenizer.save(path)
-    return tokenizer
-
-
-def plan_batches(settings, tokenizer, pairs):
-    """Batches of a few shapes under the token budget."""
-    return data.ParallelBatches(
-        pairs,
+    batches = data.ParallelBatches(
+        train,
         tokenizer=tokenizer,
         tokens_per_batch=settings.tokens_per_batch,
         seed=settings.seed,
@@ -211,20 +166,62 @@ def plan_batches(settings, tokenizer, pairs):
         max_padding=settings.max_padding,
         cache_dir=settings.run_dir / "cache",
     )
+    print(batches.describe())
+    translator = tasks.Translator(build_model(settings, tokenizer), tokenizer)
+
+    fit(settings, translator, batches, valid)
+    translator.save_pretrained(settings.run_dir)
+    scores, translations = evaluate(settings, translator, test)
+    scores["seconds"] = round(time.time() - started)
+    scores["peak_memory_mb"] = explain.peak_memory() // 2**20
+    write_json(settings.run_dir / "scores.json", scores)
+    explain_run(settings, report, scores, translator, test, translations)
+    if settings.export:
+        export(settings, translator, test)
+    print(f"\nIn {settings.run_dir}: report.html, scores.json, weights, tokenizer, saved_model/")
+    if settings.corpus == "dates":
+        print(f"exact match: {scores['exact_match']:.1f} %")
+
+
+def prepare_backend(settings):
+    """What must be set before the first variable is made."""
+    keras.utils.set_random_seed(settings.seed)
+    if settings.mixed_precision:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    if settings.xla or keras.backend.backend() == "jax":
+        # On CPUs compiled programs are deterministic as they are; on GPUs XLA must be told.
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()  # with it, Keras would refuse XLA
+
+
+def learn_tokenizer(settings, train):
+    """One vocabulary for both languages. The same text and settings give the same one again."""
+    digits = {c for line in train.source + train.target for c in line if c.isdecimal()}
+    return text.SentencePieceTokenizer.train(
+        [train.source, train.target],
+        vocab_size=settings.vocab_size,
+        model_type=settings.vocab_type,
+        normalization="identity" if settings.tokenized else "nmt_nfkc",
+        user_defined_symbols=sorted(digits) if settings.split_digits else (),
+    )
 
 
 def build_model(settings, tokenizer):
     """The model, compiled for training."""
+    sizes = {"vocab_size": tokenizer.vocab_size}
+    if settings.num_layers is not None:
+        sizes |= dict.fromkeys(("num_encoder_layers", "num_decoder_layers"), settings.num_layers)
     model = models.Seq2SeqLM.from_preset(
         settings.model,
-        vocab_size=tokenizer.vocab_size,
+        **sizes,
         max_length=settings.max_length,
         norm_first=settings.norm_first,
         dropout=settings.dropout,
         share_embeddings=settings.share_embeddings,
-        pad_id=tokenizer.pad_id,
-        bos_id=tokenizer.bos_id,
-        eos_id=tokenizer.eos_id,
     )
     model.compile(
         optimizer=keras.optimizers.Adam(
@@ -240,13 +237,15 @@ def build_model(settings, tokenizer):
 
 
 def fit(settings, translator, batches, valid):
-    """Trains from the last checkpoint, or from the start; returns the file of the final weights."""
+    """Trains from the last checkpoint, or from the start; leaves the final weights in the model."""
     run, model = settings.run_dir, translator.model
     averages = training.AverageCheckpoints(run / "snapshots", last=settings.average)
+    best = training.BestCheckpoint(run / "best.safetensors", weights=averages.average)
+    stopping = training.EarlyStopping("val_bleu", mode="max", patience=settings.patience or 10**9)
 
     def translate(lines):  # greedily, which is fast, with the averaged weights
         with averages.applied(model):
-            return [answer.text for answer in translator(lines, beam_size=1, verbose=0)]
+            return [answer.text for answer in translator(lines, beam_size=1, progress=False)]
 
     bleu = training.Bleu(
         translate,
@@ -255,14 +254,12 @@ def fit(settings, translator, batches, valid):
         every=settings.validate_every,
         tokenize=bleu_tokenizer(settings),
     )
-    best = training.BestCheckpoint(run / "best.safetensors", weights=averages.average)
-    stateful = [averages, best]
-    if settings.patience is not None:
-        stateful.append(EarlyStopping("val_bleu", patience=settings.patience, mode="max"))
+    identity = {**configuration(settings), "tokenizer": translator.tokenizer.fingerprint}
     checkpoints = training.RunCheckpoints(
-        run / "checkpoints", configuration=configuration(settings), callbacks=stateful
+        run / "checkpoints", configuration=identity, callbacks=[averages, best, stopping]
     )
     start = checkpoints.restore(model)
+    write_json(run / "settings.json", plain(settings))
     epochs = settings.steps // settings.steps_per_epoch
     if not start.stopped and start.epoch < epochs:
         model.fit(
@@ -276,24 +273,17 @@ def fit(settings, translator, batches, valid):
                 training.Throughput(lambda step: count_tokens(batches, step)),
                 averages,
                 bleu,
-                *stateful[1:],
+                best,
+                stopping,
                 training.MetricsLog(run / "metrics.jsonl"),
                 *tensorboard(run),
                 checkpoints,
             ],
         )
-    if settings.patience is not None:
-        return best.path
-    save_weights(run / "average.safetensors", averages.average())
-    return run / "average.safetensors"
-
-
-class EarlyStopping(keras.callbacks.EarlyStopping):
-    """Keras's callback, counting validations: most fit-epochs have no BLEU."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        if self.monitor in (logs or {}):
-            super().on_epoch_end(epoch, logs)
+    if settings.patience:
+        load_model_weights(model, best.path)
+    else:
+        assign_weights(model, averages.average())
 
 
 def tensorboard(run):
@@ -301,6 +291,12 @@ def tensorboard(run):
     if importlib.util.find_spec("tensorflow") is None:
         return []
     return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
+
+
+def count_tokens(batches, step):
+    """Real source and target tokens of a batch."""
+    x, y = batches.batch(*divmod(step, len(batches)))
+    return int(x["encoder_padding_mask"].sum()), int((y >= 0).sum())
 
 
 def evaluate(settings, translator, test):
@@ -326,7 +322,7 @@ def bleu_tokenizer(settings):
     return "none" if settings.tokenized else "13a"
 
 
-def explain_run(report, settings, scores, translator, test, found):
+def explain_run(settings, report, scores, translator, test, translations):
     """Writes `report.html`: curves, scores, translations, and what the decoder looked at."""
     report.add_scores(
         {
@@ -337,21 +333,19 @@ def explain_run(report, settings, scores, translator, test, found):
         }
     )
     report.add_curves(settings.run_dir / "metrics.jsonl")
-    some = range(0, len(found), max(1, len(found) // 20))
-    report.add_translations(
-        [test.source[i] for i in some],
-        [test.target[i] for i in some],
-        [found[i].text for i in some],
-    )
-    aligned = translator([test.source[i] for i in some][:4], beam_size=1, alignment=True)
-    for translation in aligned:
-        report.add_alignment(
-            translation.alignment.scores,
-            translation.alignment.target_pieces,
-            translation.alignment.source_pieces,
-            title=translation.text,
-            heading="What the decoder attended to",
-        )
+    some = range(0, len(translations), max(1, len(translations) // 20))
+    columns = test.source, test.target, [translation.text for translation in translations]
+    report.add_translations(*([column[i] for i in some] for column in columns))
+    for translation in translator([test.source[i] for i in some][:4], beam_size=1, alignment=True):
+        alignment = translation.alignment
+        if alignment is not None:
+            report.add_alignment(
+                alignment.scores,
+                alignment.target,
+                alignment.source,
+                title=translation.text,
+                heading="What the decoder attended to",
+            )
     report.add_table("Settings", plain(settings))
     report.add_environment()
     report.write(settings.run_dir / "report.html")
@@ -361,31 +355,12 @@ def export(settings, translator, test):
     """Writes the SavedModel, and lets a process without Keras answer from it."""
     path = settings.run_dir / "saved_model"
     if keras.backend.backend() != "tensorflow":
-        print(
-            f"no SavedModel: it needs the TensorFlow backend. With KERAS_BACKEND=tensorflow, "
-            f"tasks.Translator.from_pretrained({str(settings.run_dir)!r}).export(...) writes it."
-        )
+        print("No SavedModel was written: that needs KERAS_BACKEND=tensorflow.")
         return
     translator.export(path, beam_size=settings.beam_size, length_penalty=settings.length_penalty)
-    print(f"\nThe SavedModel in {path}, in a process without Keras:", flush=True)
-    subprocess.run([sys.executable, "-m", "recipes.serve", str(path), *test.source[:5]], check=True)
-
-
-def announce(settings, scores):
-    """The last lines: where everything is, and the score."""
-    run = settings.run_dir
-    print(f"\n{run}: report.html, scores.json, metrics.jsonl, model.safetensors, saved_model/")
-    print(f"Open it with tasks.Translator.from_pretrained({str(run)!r}).")
-    if settings.corpus == "dates":
-        print(f"exact match: {scores['exact_match']:.1f} %")
-    else:
-        print(f"BLEU: {scores['bleu']:.2f}")
-
-
-def count_tokens(batches, step):
-    """Real source and target tokens of a batch."""
-    x, y = batches.batch(*divmod(step, len(batches)))
-    return int(x["encoder_padding_mask"].sum()), int((y >= 0).sum())
+    print(f"\n{path} answers in a process without Keras:", flush=True)
+    some = test.source[:: max(1, len(test.source) // 5)][:5]
+    subprocess.run([sys.executable, "-m", "recipes.serve", str(path), *some], check=True)
 
 
 def configuration(settings):
@@ -414,4 +389,7 @@ def command_line(arguments=None):
 
 
 if __name__ == "__main__":
-    main(command_line())
+    try:
+        main(command_line())
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")

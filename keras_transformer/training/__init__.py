@@ -1,7 +1,13 @@
 """Losses, schedules, metrics and callbacks for `model.fit`."""
 
 from keras_transformer.training.averaging import AverageCheckpoints
-from keras_transformer.training.callbacks import BestCheckpoint, Bleu, MetricsLog, Throughput
+from keras_transformer.training.callbacks import (
+    BestCheckpoint,
+    Bleu,
+    EarlyStopping,
+    MetricsLog,
+    Throughput,
+)
 from keras_transformer.training.checkpointing import Progress, RunCheckpoints
 from keras_transformer.training.losses import TokenCrossEntropy
 from keras_transformer.training.metrics import Perplexity, TokenAccuracy, TokenCrossEntropyMetric
@@ -11,6 +17,7 @@ __all__ = [
     "AverageCheckpoints",
     "BestCheckpoint",
     "Bleu",
+    "EarlyStopping",
     "InverseSquareRoot",
     "MetricsLog",
     "Perplexity",

@@ -96,12 +96,15 @@ class AverageCheckpoints(keras.callbacks.Callback):
     # What RunCheckpoints calls
 
     def get_state(self):
+        """What `set_state` needs to go on as if nothing had happened, as JSON."""
         return {"snapshots": list(self.snapshots.items())}
 
     def set_state(self, state):
+        """Takes over what `get_state` gave."""
         self.snapshots = dict(state["snapshots"])
 
     def check_state(self, state):
+        """What is amiss with the files that a state names, as a list of messages."""
         problems = []
         for name, digest in state["snapshots"]:
             path = self.folder / name

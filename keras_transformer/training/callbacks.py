@@ -98,6 +98,25 @@ class Bleu(keras.callbacks.Callback):
         return score
 
 
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras's callback, passing over fit-epochs that did not log the monitored value.
+
+    So `patience` counts validations where these are rarer than fit-epochs.
+
+    Args:
+        monitor, patience and so on: as in `keras.callbacks.EarlyStopping`.
+
+    Example:
+
+    >>> EarlyStopping("val_bleu", mode="max", patience=5).patience
+    5
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.monitor in (logs or {}):
+            super().on_epoch_end(epoch, logs)
+
+
 class Throughput(keras.callbacks.Callback):
     """Real tokens per second of the fit-epoch so far, in the progress bar and the logs.
 
@@ -288,9 +307,11 @@ class BestCheckpoint(keras.callbacks.Callback):
         return value > self.best if self.mode == "max" else value < self.best
 
     def get_state(self):
+        """What `set_state` needs to go on as if nothing had happened, as JSON."""
         return {"best": self.best, "epoch": self.epoch}
 
     def set_state(self, state):
+        """Takes over what `get_state` gave."""
         self.best, self.epoch = state["best"], state["epoch"]
 
 

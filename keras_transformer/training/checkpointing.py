@@ -30,7 +30,13 @@ STATE, MANIFEST, TEMPORARY = "state.safetensors", "manifest.json", ".tmp-"
 
 
 class Progress(NamedTuple):
-    """How far a run has come: what `fit` and the data stream are to start from."""
+    """How far a run has come: what `fit` and the data stream are to start from.
+
+    Example:
+
+    >>> Progress()                                       # a run that has not begun
+    Progress(step=0, epoch=0, stopped=False)
+    """
 
     step: int = 0  # batches taken from the data
     epoch: int = 0  # fit-epochs completed
@@ -67,7 +73,8 @@ class RunCheckpoints(keras.callbacks.Callback):
             any with `get_state()` and `set_state(state)`. In `fit` they must come before this one.
 
     Raises:
-        ValueError, TypeError: in the constructor, for a callback whose state cannot be kept.
+        ValueError, TypeError: for a callback whose state cannot be kept, or that is not before
+            this one in `fit`.
         OSError: while saving, if the disk is full; the checkpoints that were there are untouched.
 
     Example:
@@ -185,6 +192,16 @@ class RunCheckpoints(keras.callbacks.Callback):
             )
 
     # The run
+
+    def set_model(self, model):
+        super().set_model(model)
+        # Keras sets the model of fit's callbacks in their order.
+        later = [type(c).__name__ for c in self.callbacks if c.model is not self.model]
+        if later:
+            raise ValueError(
+                f"{', '.join(later)} must be among fit's callbacks, before RunCheckpoints: their "
+                "state is saved as it is at the end of a fit-epoch"
+            )
 
     def on_train_begin(self, logs=None):
         if self.progress is None:

@@ -136,9 +136,7 @@ class TokenCrossEntropy(keras.losses.Loss):
     Reference: [Attention is all you need](https://arxiv.org/abs/1706.03762), §5.4.
     """
 
-    def __init__(
-        self, label_smoothing=0.0, ignore_index=IGNORED_LABEL, name="token_cross_entropy"
-    ):
+    def __init__(self, label_smoothing=0.0, ignore_index=IGNORED_LABEL, name="token_cross_entropy"):
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing!r}")
         # The division is done here: the base class would divide by all positions, padding too.
