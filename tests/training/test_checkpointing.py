@@ -310,6 +310,17 @@ def process(folder, *arguments):
     return child
 
 
+def test_a_callback_that_comes_later_or_is_left_out_is_refused(tmp_path):
+    for order in ([1], [1, 0]):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile("sgd", "mse")
+        best = BestCheckpoint(tmp_path / "best", "loss", "min")
+        callbacks = [best, RunCheckpoints(tmp_path, callbacks=[best])]
+        x = np.zeros((4, 3))
+        with pytest.raises(ValueError, match="BestCheckpoint must be .* before RunCheckpoints"):
+            model.fit(x, x[:, :2], verbose=0, callbacks=[callbacks[place] for place in order])
+
+
 def killed(folder, *arguments, after=0.0):
     """Kills a run at its n-th file operation or after some seconds; gives the folders it left."""
     child = process(folder, *arguments)

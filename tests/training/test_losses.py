@@ -184,6 +184,22 @@ def test_fit_learns_through_compiled_steps(policy):
     assert losses[-1] < -(target * np.log(target)).sum() + 0.1 < losses[0]
 
 
+def test_no_vocabulary_sized_array_is_kept_but_the_logits_and_their_gradient():
+    if keras.backend.backend() != "jax":
+        pytest.skip("only JAX tells how much memory a compiled program takes")
+    import jax
+
+    def memory(loss):
+        h, w = (jax.ShapeDtypeStruct(s, "bfloat16") for s in ((13, 17, 8), (8, 5003)))
+        y = jax.ShapeDtypeStruct((13, 17), "int32")
+        step = jax.value_and_grad(lambda h, w, y: loss(y, h @ w), (0, 1))
+        return jax.jit(step).lower(h, w, y).compile().memory_analysis().temp_size_in_bytes
+
+    # One function of each logit alone has to keep both, too.
+    plain = memory(lambda y, z: ops.sum(ops.cast(ops.sin(z), "float32")))
+    assert memory(TokenCrossEntropy(0.1)) < 1.05 * plain
+
+
 def run(script, **environment):
     """The last line that a script prints in a process of its own, from JSON."""
     done = subprocess.run(
