@@ -151,21 +151,11 @@ PRESETS = {
 def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
     started = time.time()
-    report = explain.Report(f"Translation: {settings.run_dir.name}")
+    report = explain.Report(f"Translation: {settings.run_dir.name}", __doc__.split("\n")[0])
     prepare_backend(settings)
     train, valid, test = parallel_corpus(settings)
     tokenizer = learn_tokenizer(settings, train)
-    batches = data.ParallelBatches(
-        train,
-        tokenizer=tokenizer,
-        tokens_per_batch=settings.tokens_per_batch,
-        seed=settings.seed,
-        max_length=settings.max_length,
-        truncate=settings.truncate,
-        num_shapes=settings.num_shapes,
-        max_padding=settings.max_padding,
-        cache_dir=settings.run_dir / "cache",
-    )
+    batches = plan_batches(settings, tokenizer, train, settings.num_shapes)
     print(batches.describe())
     translator = tasks.Translator(build_model(settings, tokenizer), tokenizer)
 
@@ -207,6 +197,22 @@ def learn_tokenizer(settings, train):
         model_type=settings.vocab_type,
         normalization="identity" if settings.tokenized else "nmt_nfkc",
         user_defined_symbols=sorted(digits) if settings.split_digits else (),
+    )
+
+
+def plan_batches(settings, tokenizer, pairs, num_shapes, shuffle=True):
+    """Batches of a few shapes under the token budget."""
+    return data.ParallelBatches(
+        pairs,
+        tokenizer=tokenizer,
+        tokens_per_batch=settings.tokens_per_batch,
+        seed=settings.seed,
+        max_length=settings.max_length,
+        truncate=settings.truncate,
+        num_shapes=num_shapes,
+        max_padding=settings.max_padding,
+        shuffle=shuffle,
+        cache_dir=settings.run_dir / "cache",
     )
 
 
@@ -268,6 +274,8 @@ def fit(settings, translator, batches, valid):
             initial_epoch=start.epoch,
             epochs=epochs,
             shuffle=False,  # the stream is shuffled already
+            validation_data=plan_batches(settings, translator.tokenizer, valid, 2, shuffle=False),
+            validation_freq=settings.validate_every,
             verbose=1 if sys.stdout.isatty() else 2,
             callbacks=[
                 training.Throughput(lambda step: count_tokens(batches, step)),
@@ -288,13 +296,12 @@ def fit(settings, translator, batches, valid):
 
 def tensorboard(run):
     """TensorBoard's callback, where TensorFlow is there to write its files."""
-    if importlib.util.find_spec("tensorflow") is None:
-        return []
-    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
+    found = importlib.util.find_spec("tensorflow") is not None
+    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)] if found else []
 
 
 def count_tokens(batches, step):
-    """Real source and target tokens of a batch."""
+    """Real source and target tokens."""
     x, y = batches.batch(*divmod(step, len(batches)))
     return int(x["encoder_padding_mask"].sum()), int((y >= 0).sum())
 
@@ -329,6 +336,7 @@ def explain_run(settings, report, scores, translator, test, translations):
             "BLEU": (f"{scores['bleu']:.1f}", scores["signature"]),
             "Exact match": f"{scores['exact_match']:.1f} %",
             "Sentences": f"{scores['sentences']:,}",
+            "Time": f"{scores['seconds'] / 60:.1f} min",
             "Peak memory": f"{scores['peak_memory_mb']:,} MB",
         }
     )
@@ -336,13 +344,11 @@ def explain_run(settings, report, scores, translator, test, translations):
     some = range(0, len(translations), max(1, len(translations) // 20))
     columns = test.source, test.target, [translation.text for translation in translations]
     report.add_translations(*([column[i] for i in some] for column in columns))
-    for translation in translator([test.source[i] for i in some][:4], beam_size=1, alignment=True):
+    for translation in translator([test.source[i] for i in some][:6], beam_size=1, alignment=True):
         alignment = translation.alignment
-        if alignment is not None:
+        if alignment is not None:  # an empty sentence has none
             report.add_alignment(
-                alignment.scores,
-                alignment.target,
-                alignment.source,
+                *explain.attention_of_words(alignment.scores, alignment.target, alignment.source),
                 title=translation.text,
                 heading="What the decoder attended to",
             )
