@@ -11,7 +11,6 @@ a run that was interrupted. What was measured is in docs/results.md.
 
 import dataclasses
 import importlib.util
-import json
 import os
 import pathlib
 import subprocess
@@ -25,7 +24,7 @@ from sacrebleu.metrics import BLEU
 
 from keras_transformer import data, explain, models, tasks, text, training
 from keras_transformer.checkpoints import assign_weights, load_model_weights
-from keras_transformer.checkpoints.files import replacing
+from keras_transformer.checkpoints.files import write_json
 from recipes.corpora import parallel_corpus
 
 RUNS = pathlib.Path("runs")
@@ -134,12 +133,19 @@ PRESETS = {
         ),
     ),
     "multi30k-tiny": (
-        "Multi30k de-en, lower-cased and tokenised, as in Wu et al. 2021: transformer_tiny.",
-        Settings(RUNS / "multi30k-tiny", corpus="tok", tokenized=True, vocab_size=10_000),
+        "Multi30k en-de, lower-cased and tokenised, as in Wu et al. 2021: transformer_tiny.",
+        Settings(
+            RUNS / "multi30k-tiny",
+            corpus="tok",
+            source="en",
+            target="de",
+            tokenized=True,
+            vocab_size=10_000,
+        ),
     ),
     "multi30k": (
-        "Multi30k de-en, cased text as written; detokenised output, sacrebleu's 13a.",
-        Settings(RUNS / "multi30k", corpus="raw", vocab_size=8000),
+        "Multi30k en-de, cased text as written; detokenised output, sacrebleu's 13a.",
+        Settings(RUNS / "multi30k", corpus="raw", source="en", target="de"),
     ),
     "files": (
         "Your own parallel text: train.SRC, train.TGT, and likewise val and test, in --data-dir.",
@@ -168,7 +174,7 @@ def main(settings):
     explain_run(settings, report, scores, translator, test, translations)
     if settings.export:
         export(settings, translator, test)
-    print(f"\nIn {settings.run_dir}: report.html, scores.json, weights, tokenizer, saved_model/")
+    print(f"\n{settings.run_dir}: report.html, scores.json, weights, tokenizer, saved_model/")
     if settings.corpus == "dates":
         print(f"exact match: {scores['exact_match']:.1f} %")
 
@@ -296,8 +302,9 @@ def fit(settings, translator, batches, valid):
 
 def tensorboard(run):
     """TensorBoard's callback, where TensorFlow is there to write its files."""
-    found = importlib.util.find_spec("tensorflow") is not None
-    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)] if found else []
+    if importlib.util.find_spec("tensorflow") is None:
+        return []
+    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
 
 
 def count_tokens(batches, step):
@@ -379,12 +386,6 @@ def plain(settings):
     """The settings as a dictionary of plain values."""
     fields = dataclasses.asdict(settings)
     return {k: str(v) if isinstance(v, pathlib.Path) else v for k, v in fields.items()}
-
-
-def write_json(path, value):
-    """Replaces a JSON file in one step."""
-    with replacing(path) as file:
-        file.write(json.dumps(value, indent=2).encode())
 
 
 def command_line(arguments=None):

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import pathlib
 
@@ -69,3 +70,18 @@ def sha256_of(path):
     """Hexadecimal sha256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path, value):
+    """Replaces a JSON file in one step.
+
+    Example:
+
+    >>> import json, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "scores.json"
+    >>> write_json(path, {"bleu": 41.0})
+    >>> json.loads(path.read_text())
+    {'bleu': 41.0}
+    """
+    with replacing(path) as file:
+        file.write(json.dumps(value, indent=2).encode())

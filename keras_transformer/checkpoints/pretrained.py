@@ -5,7 +5,7 @@ import pathlib
 
 import keras
 
-from keras_transformer.checkpoints.files import replacing
+from keras_transformer.checkpoints.files import write_json
 from keras_transformer.checkpoints.weights import load_model_weights, save_model_weights
 from keras_transformer.models import TransformerConfig
 
@@ -41,8 +41,7 @@ def save_pretrained(model, folder):
         **model.config.to_dict(),
     }
     save_model_weights(model, folder / WEIGHTS)
-    with replacing(folder / CONFIG) as file:
-        file.write(json.dumps(config, indent=2).encode())
+    write_json(folder / CONFIG, config)
 
 
 def from_pretrained(cls, folder, dtype=None):
