@@ -113,5 +113,6 @@ def test_a_text_names_no_machine(path):
 
 @pytest.mark.parametrize("path", PAGES, ids=relative)
 def test_a_link_to_a_file_leads_somewhere(path):
-    for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", path.read_text("utf-8")):
+    text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", text):
         assert (path.parent / target).exists(), f"{relative(path)} links to {target}"

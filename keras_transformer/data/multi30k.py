@@ -33,7 +33,13 @@ _SHA256 = {
 
 
 def remote_files(variant, splits=SPLITS, languages=("de", "en")):
-    """The files of a variant, as `fetch` takes them, in folders named by variant."""
+    """The files of a variant, as `fetch` takes them, in folders named by variant.
+
+    Example:
+
+    >>> [file.name for file in remote_files("tok", splits=["val"])]
+    ['tok/val.lc.norm.tok.de', 'tok/val.lc.norm.tok.en']
+    """
     _check("variant", variant, VARIANTS)
     files = []
     for split in splits:
@@ -58,6 +64,12 @@ def download(folder, variant, splits=SPLITS):
 
     Raises:
         ConnectionError, ValueError: see `fetch`.
+
+    Example:
+
+    >>> import tempfile
+    >>> download(tempfile.mkdtemp(), "raw", splits=[]).name     # nothing to fetch
+    'raw'
     """
     fetch(remote_files(variant, splits), folder)
     return pathlib.Path(folder, variant)
@@ -71,6 +83,14 @@ def find(folder, split, variant, source="de", target="en"):
 
     Raises:
         FileNotFoundError: naming the file and the folder.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "val.de").touch(), (folder / "val.en").touch()
+    >>> [path.name for path in find(folder, "val", "raw")]
+    ['val.de', 'val.en']
     """
     _check("split", split, SPLITS)
     _check("variant", variant, VARIANTS)
@@ -92,6 +112,15 @@ def load(folder, split, variant, source="de", target="en"):
 
     Raises:
         FileNotFoundError, ValueError: see `read_parallel`.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "val.de").write_text("Ein Hund.\\n"), (folder / "val.en").write_text("A dog.\\n")
+    >>> source, target = load(folder, "val", "raw")
+    >>> source, target
+    (['Ein Hund.'], ['A dog.'])
     """
     return read_parallel(*find(folder, split, variant, source, target))
 
