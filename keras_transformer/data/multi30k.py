@@ -117,7 +117,8 @@ def load(folder, split, variant, source="de", target="en"):
 
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> _ = (folder / "val.de").write_text("Ein Hund.\\n"), (folder / "val.en").write_text("A dog.\\n")
+    >>> _ = (folder / "val.de").write_text("Ein Hund.")
+    >>> _ = (folder / "val.en").write_text("A dog.")
     >>> source, target = load(folder, "val", "raw")
     >>> source, target
     (['Ein Hund.'], ['A dog.'])
