@@ -1,29 +1,39 @@
-"""What a server does, in a process of its own: a SavedModel, TensorFlow and nothing else.
+"""What a server does, in a process of its own: a SavedModel, TensorFlow and the tokenizer's operations.
 
-python serve.py SAVED_MODEL REQUESTS: answers a JSON list of [signature, input] to standard output.
+python serve.py HOW SAVED_MODEL REQUESTS: answers a JSON list of [signature, input] to standard
+output. HOW is `package` to import tensorflow_text, or `operations` to load the one library needed of
+it: the package imports Keras, as TensorFlow does where it finds it, and here nothing shall.
 """
 
 import json
+import pathlib
 import sys
+from importlib import util
 
-import tensorflow as tf
-import tensorflow_text  # noqa: F401, registers the tokenizer's operations
+how, saved_model, requests = sys.argv[1:]
+absent = ["keras_transformer", "sentencepiece"] + ["keras", "tf_keras"] * (how == "operations")
+sys.modules.update(dict.fromkeys(absent))  # importing them fails from here on
 
-signatures = tf.saved_model.load(sys.argv[1]).signatures
-with open(sys.argv[2], encoding="utf-8") as file:
-    requests = json.load(file)
+import tensorflow as tf  # noqa: E402
+
+if how == "package":
+    import tensorflow_text  # noqa: F401
+else:
+    folder = pathlib.Path(util.find_spec("tensorflow_text").origin).parent
+    tf.load_op_library(str(folder / "python/ops/_sentencepiece_tokenizer.so"))
 
 
 def plain(tensor):
-    return [
-        x.decode() if isinstance(x, bytes) else x for x in tensor.numpy().ravel().tolist()
-    ], tensor.shape.as_list()
+    """The values and the shape, as JSON can hold them."""
+    values = tensor.numpy().ravel().tolist()
+    return [x.decode() if isinstance(x, bytes) else x for x in values], tensor.shape.as_list()
 
 
+signatures = tf.saved_model.load(saved_model).signatures
 answers = []
-for name, value in requests:
+for name, value in json.loads(pathlib.Path(requests).read_text(encoding="utf-8")):
     if name == "translate_tokens":
-        value = tf.zeros([len(value), 0], tf.int32) if not any(value) else tf.constant(value)
+        value = tf.constant(value, tf.int32, shape=(len(value), len(value[0])))
     else:
         # latin-1 carries any bytes through JSON
         value = tf.constant([text.encode("latin-1") for text in value], tf.string)
@@ -31,5 +41,5 @@ for name, value in requests:
         answers.append({key: plain(x) for key, x in signatures[name](value).items()})
     except tf.errors.InvalidArgumentError as error:
         answers.append({"error": str(error)})
-loaded = [name for name in ("keras", "keras_transformer", "sentencepiece") if name in sys.modules]
+loaded = [name for name, module in sys.modules.items() if name.split(".")[0] in absent and module]
 json.dump({"answers": answers, "loaded": loaded}, sys.stdout)

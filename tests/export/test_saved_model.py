@@ -38,6 +38,22 @@ def saved_model(translator, tmp_path_factory):
     return path
 
 
+def serve(how, saved_model, requests, tmp_path_factory):
+    """The answers of a fresh process; see serve.py."""
+    path = tmp_path_factory.mktemp("requests") / "requests.json"
+    path.write_text(json.dumps(requests), encoding="utf-8")
+    script = pathlib.Path(__file__).with_name("serve.py")
+    result = subprocess.run(
+        [sys.executable, str(script), how, str(saved_model), str(path)],
+        cwd=path.parent,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
 @pytest.fixture(scope="module")
 def served(translator, saved_model, tmp_path_factory):
     """The answers to all requests of this file, by a name, from one fresh process."""
@@ -55,18 +71,7 @@ def served(translator, saved_model, tmp_path_factory):
         "no column": ["translate_tokens", [[], []]],
         "bad token": ["translate_tokens", [[5, 47]]],
     }
-    path = tmp_path_factory.mktemp("requests") / "requests.json"
-    path.write_text(json.dumps(list(requests.values())), encoding="utf-8")
-    script = pathlib.Path(__file__).with_name("serve.py")
-    result = subprocess.run(
-        [sys.executable, str(script), str(saved_model), str(path)],
-        cwd=path.parent,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
+    found = serve("operations", saved_model, list(requests.values()), tmp_path_factory)
     answers = [
         {k: v if k == "error" else np.array(v[0]).reshape(v[1]) for k, v in answer.items()}
         for answer in found["answers"]
@@ -82,6 +87,14 @@ def assert_same(found, expected):
 
 def test_it_needs_no_keras(served):
     assert served["loaded"] == []
+
+
+def test_it_needs_tensorflow_text_and_nothing_else(translator, saved_model, tmp_path_factory):
+    found = serve("package", saved_model, [["serving_default", ["neun"]]], tmp_path_factory)
+    assert found["loaded"] == []
+    answer = translator("neun", **SETTINGS)
+    np.testing.assert_allclose(found["answers"][0]["scores"][0], answer.score, rtol=1e-5, atol=1e-5)
+    assert found["answers"][0]["translations"][0] == [answer.text]
 
 
 def test_it_answers_as_the_translator_does(translator, served):

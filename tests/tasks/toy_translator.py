@@ -54,7 +54,7 @@ def toy_translator():
         "decoder_padding_mask": rectangle(targets, 0) != 0,
     }
     model.compile(keras.optimizers.Adam(5e-3), training.TokenCrossEntropy(), jit_compile=False)
-    model.fit(x, rectangle(targets, -100), batch_size=97, epochs=150, verbose=0)
+    model.fit(x, rectangle(targets, -100), batch_size=97, epochs=100, verbose=0)
     return tasks.Translator(model, tokenizer)
 
 
