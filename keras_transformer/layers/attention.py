@@ -41,7 +41,7 @@ def attend(query, key, value, mask=None, bias=None, dropout=None):
     >>> import numpy as np
     >>> q, k, v = (np.random.rand(2, 3, n, 7).astype("float32") for n in (4, 5, 5))
     >>> output, scores = attend(q, k, v)
-    >>> output.shape, scores.shape
+    >>> tuple(output.shape), tuple(scores.shape)
     ((2, 3, 4, 7), (2, 3, 4, 5))
 
     Reference:
@@ -115,10 +115,12 @@ class MultiHeadAttention(keras.layers.Layer):
     def make_dense(self, name, input_dim, units, default_initializer):
         """One projection, built; `default_initializer` serves where the user gave none."""
         initializer = self.kernel_initializer or keras.initializers.get(default_initializer)
+        if isinstance(initializer, keras.initializers.Initializer):
+            initializer = initializer.clone()  # the instance itself would repeat its values
         layer = keras.layers.Dense(
             units,
             use_bias=self.use_bias,
-            kernel_initializer=initializer.clone(),  # an instance would repeat its values
+            kernel_initializer=initializer,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -137,10 +139,17 @@ class MultiHeadAttention(keras.layers.Layer):
         """
         if len(layers) == 1 or any(layer.quantization_mode for layer in layers):
             return [self.split_heads(layer(x)) for layer in layers]
-        joint = ops.matmul(x, ops.concatenate([layer.kernel for layer in layers], axis=-1))
+        kernel = ops.concatenate([layer.kernel for layer in layers], axis=-1)
+        # Inside `call` these casts do nothing: Keras has done them. `project_context` needs them.
+        joint = ops.matmul(self.to_compute_dtype(x), self.to_compute_dtype(kernel))
         if self.use_bias:
-            joint = joint + ops.concatenate([layer.bias for layer in layers], axis=-1)
+            bias = ops.concatenate([layer.bias for layer in layers], axis=-1)
+            joint = joint + self.to_compute_dtype(bias)
         return [self.split_heads(part) for part in ops.split(joint, len(layers), axis=-1)]
+
+    def to_compute_dtype(self, x):
+        """The tensor in the dtype that this layer computes in."""
+        return ops.cast(x, self.compute_dtype)
 
     def split_heads(self, x):
         """(B, T, H·K) to (B, H, T, K)."""
@@ -247,6 +256,8 @@ class MultiHeadSelfAttention(MultiHeadAttention):
         dropout = self.score_dropout if training else None
         output, scores = attend(query, key, value, mask, dropout=dropout)
         output = self.output_dense(self.merge_heads(output))
+        if cache is None:  # else the mask is over the cached positions
+            masks.propagate(output, padding_mask)
         return with_extras(output, scores if return_attention_scores else None, cache)
 
     def get_config(self):
@@ -284,7 +295,7 @@ class MultiHeadCrossAttention(MultiHeadAttention):
 
     Raises:
         ValueError: `num_heads` does not divide D and `head_dim` is not given; a mask of a wrong
-            rank; neither `context` nor `context_cache`.
+            rank; neither `context` nor `context_cache`; N is not a multiple of B.
 
     Example:
 
@@ -336,20 +347,28 @@ class MultiHeadCrossAttention(MultiHeadAttention):
     def fold_rows(self, x, batch_size):
         """(B·G, T, D) to (B, G·T, D): the queries of one context row become one sequence."""
         rows, length = ops.shape(x)[:2]
-        if isinstance(rows, int) and isinstance(batch_size, int):
-            groups = rows // max(batch_size, 1)
-        else:
-            groups = rows // ops.maximum(batch_size, 1)
+        groups = count_groups(rows, batch_size)
         return ops.reshape(x, (batch_size, groups * length, x.shape[-1]))
 
     def unfold_scores(self, scores, rows, length):
         """(B, H, G·T, S) to (B·G, H, T, S)."""
-        batch_size, _, folded, context_length = ops.shape(scores)
-        scores = ops.reshape(
-            scores, (batch_size, self.num_heads, folded // length, length, context_length)
-        )
+        batch_size, _, _, context_length = ops.shape(scores)
+        groups = count_groups(rows, batch_size)
+        scores = ops.reshape(scores, (batch_size, self.num_heads, groups, length, context_length))
         scores = ops.transpose(scores, (0, 2, 1, 3, 4))
         return ops.reshape(scores, (rows, self.num_heads, length, context_length))
+
+
+def count_groups(rows, batch_size):
+    """G of B·G rows; numbers that are known must fit."""
+    if not (isinstance(rows, int) and isinstance(batch_size, int)):
+        return rows // ops.maximum(batch_size, 1)
+    if rows % max(batch_size, 1):
+        raise ValueError(
+            "x must have the same whole number of rows for each row of the context; "
+            f"received {rows} rows of x and {batch_size} of the context"
+        )
+    return rows // max(batch_size, 1)
 
 
 def with_extras(output, *extras):

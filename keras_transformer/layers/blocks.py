@@ -200,6 +200,7 @@ class TransformerEncoderBlock(TransformerBlock):
 
         before, dropout, after = self.feed_forward_residual
         x = after(x + dropout(self.feed_forward(before(x), training=training), training=training))
+        masks.propagate(x, padding_mask)
         return with_extras(x, scores if return_attention_scores else None)
 
 
@@ -242,7 +243,8 @@ class TransformerDecoderBlock(TransformerBlock):
         cross-attention scores (N, H, T, S), float32; where a cache was given the advanced one.
 
     Raises:
-        ValueError: a number is out of its range, or `num_heads` does not divide D.
+        ValueError: a number is out of its range; `num_heads` does not divide D; a context for a
+            block that was built without one, or none for a block that was built with one.
 
     Example:
 
@@ -286,6 +288,11 @@ class TransformerDecoderBlock(TransformerBlock):
         return_attention_scores=False,
         training=None,
     ):
+        if self.cross_attention is None and not (context is None and context_cache is None):
+            raise ValueError(
+                f"{self.name!r} was built without a context, so it has no cross-attention for the "
+                "one it received"
+            )
         if padding_mask is None and cache is None:
             padding_mask = masks.implicit_mask(x)
 
@@ -315,5 +322,7 @@ class TransformerDecoderBlock(TransformerBlock):
 
         before, dropout, after = self.feed_forward_residual
         x = after(x + dropout(self.feed_forward(before(x), training=training), training=training))
+        if cache is None:  # else the mask is over the cached positions
+            masks.propagate(x, padding_mask)
         all_scores = (scores, cross_scores) if return_attention_scores else ()
         return with_extras(x, *all_scores, *advanced)

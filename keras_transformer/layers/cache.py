@@ -19,7 +19,7 @@ class LayerCache(NamedTuple):
     Example:
 
     >>> cache = KeyValueCache.create(1, batch_size=2, num_heads=3, max_length=5, head_dim=7)
-    >>> cache.layer(0).key.shape
+    >>> tuple(cache.layer(0).key.shape)
     (2, 3, 5, 7)
     """
 
@@ -28,12 +28,23 @@ class LayerCache(NamedTuple):
     index: object
 
     def update(self, key, value):
-        """Writes (B, H, T, K) keys and values at `index`; returns the new LayerCache."""
+        """Writes keys and values at `index`.
+
+        Compiled code cannot refuse what does not fit: it is the caller that sees to it that
+        `index` + T is at most S.
+
+        Args:
+            key: (B, H, T, K).
+            value: (B, H, T, K).
+
+        Returns:
+            The new LayerCache, its index advanced by T.
+        """
         start = (0, 0, self.index, 0)
         return LayerCache(
             ops.slice_update(self.key, start, ops.cast(key, self.key.dtype)),
             ops.slice_update(self.value, start, ops.cast(value, self.value.dtype)),
-            self.index + key.shape[2],
+            self.index + ops.shape(key)[2],
         )
 
 
@@ -51,7 +62,7 @@ class KeyValueCache(NamedTuple):
     Example:
 
     >>> cache = KeyValueCache.create(2, batch_size=3, num_heads=4, max_length=16, head_dim=8)
-    >>> len(cache.keys), cache.keys[0].shape, int(cache.index)
+    >>> len(cache.keys), tuple(cache.keys[0].shape), int(cache.index)
     (2, (3, 4, 16, 8), 0)
     """
 
@@ -61,7 +72,19 @@ class KeyValueCache(NamedTuple):
 
     @classmethod
     def create(cls, num_layers, batch_size, num_heads, max_length, head_dim, dtype="float32"):
-        """An empty cache for `num_layers` layers and at most `max_length` positions."""
+        """An empty cache.
+
+        Args:
+            num_layers: self-attention layers of the decoder.
+            batch_size: rows; an integer or an int32 scalar tensor.
+            num_heads: H.
+            max_length: S, the most positions it can hold.
+            head_dim: K.
+            dtype: compute dtype of the layers.
+
+        Returns:
+            A KeyValueCache of zeros with index 0.
+        """
         shape = (batch_size, num_heads, max_length, head_dim)
         return cls(
             tuple(ops.zeros(shape, dtype) for _ in range(num_layers)),
@@ -83,7 +106,14 @@ class KeyValueCache(NamedTuple):
         )
 
     def reorder(self, rows):
-        """The cache whose row i is this cache's row `rows[i]`: what a beam search needs."""
+        """The cache whose row i is this cache's row `rows[i]`: what a beam search needs.
+
+        Args:
+            rows: (N,) int32 in [0, B); N may differ from B.
+
+        Returns:
+            A KeyValueCache of N rows.
+        """
         return KeyValueCache(
             tuple(ops.take(key, rows, axis=0) for key in self.keys),
             tuple(ops.take(value, rows, axis=0) for value in self.values),

@@ -7,6 +7,9 @@ A mask is boolean, True = may be attended, and broadcasts to (B, H, T, S):
 
 from keras import ops
 
+# Keras has no public access to them, and their attribute alone misses those of JAX's tracers.
+from keras.src.backend import get_keras_mask, set_keras_mask
+
 
 def padding_mask(mask):
     """Lets every query attend to real tokens only.
@@ -28,12 +31,25 @@ def padding_mask(mask):
     """
     if mask is None:
         return None
+    check_padding_mask(mask)
+    return ops.cast(mask, "bool")[:, None, None, :]
+
+
+def check_padding_mask(mask):
+    """Refuses a padding mask that does not have two dimensions.
+
+    Example:
+
+    >>> import numpy as np
+    >>> check_padding_mask(np.ones((2, 3, 5), "bool"))
+    Traceback (most recent call last):
+    ValueError: padding_mask must have shape (batch, length) ...
+    """
     if len(mask.shape) != 2:
         raise ValueError(
             "padding_mask must have shape (batch, length), True = real token; "
             f"received shape {tuple(mask.shape)}"
         )
-    return ops.cast(mask, "bool")[:, None, None, :]
 
 
 def attention_mask(mask):
@@ -135,13 +151,42 @@ def combine(*masks):
 
 
 def implicit_mask(x):
-    """The Keras mask that an earlier layer attached to a tensor, or None.
+    """The Keras mask that an earlier layer attached to a tensor.
+
+    Args:
+        x: a tensor.
+
+    Returns:
+        (B, T) boolean, True = real token, or None.
 
     Example:
 
+    >>> import keras
     >>> import numpy as np
     >>> embedded = keras.layers.Embedding(5, 2, mask_zero=True)(np.array([[3, 0]]))
     >>> np.asarray(implicit_mask(embedded)).tolist()
     [[True, False]]
     """
-    return getattr(x, "_keras_mask", None)
+    return get_keras_mask(x)
+
+
+def propagate(x, mask):
+    """Attaches a mask to a tensor, for the layers and the loss that come after.
+
+    Args:
+        x: a tensor (B, T, ...).
+        mask: (B, T), True = real token; or None, which changes nothing.
+
+    Returns:
+        The same tensor.
+
+    Example:
+
+    >>> import numpy as np
+    >>> x = propagate(ops.ones((1, 2, 3)), np.array([[True, False]]))
+    >>> np.asarray(implicit_mask(x)).tolist()
+    [[True, False]]
+    """
+    if mask is not None:
+        set_keras_mask(x, ops.cast(mask, "bool"))
+    return x

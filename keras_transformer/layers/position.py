@@ -7,9 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_transformer.layers import masks
+
 # A position is split into COARSE·i + j, and the sine of the sum comes from two tables that were
 # computed in float64: exact at positions where a float32 product `position · frequency` is not.
 COARSE = 512
+LIMIT = COARSE**2
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -23,17 +26,19 @@ class PositionalEncoding(keras.layers.Layer):
     dtype policy; only their sum with `x` is rounded to the compute dtype.
 
     Args:
-        max_wavelength: 10000 in the equation.
+        max_wavelength: 10000 in the equation; greater than 1.
 
     Call:
         x: (B, T, D) float, D even.
         start_index: position of the first of the T vectors; an integer or an int32 scalar tensor.
+        padding_mask: (B, T) boolean, True = real token; by default the Keras mask of `x`. Only real
+            tokens are counted, so that padding on the left changes nothing.
 
     Returns:
         (B, T, D), `x` plus the encodings.
 
     Raises:
-        ValueError: D is odd.
+        ValueError: D is odd, a position is beyond the limit, or the mask is not of rank 2.
 
     Example:
 
@@ -47,6 +52,8 @@ class PositionalEncoding(keras.layers.Layer):
 
     def __init__(self, max_wavelength=10_000, **kwargs):
         super().__init__(**kwargs)
+        if not max_wavelength > 1:
+            raise ValueError(f"max_wavelength must be greater than 1; received {max_wavelength!r}")
         self.supports_masking = True
         self.max_wavelength = max_wavelength
 
@@ -55,12 +62,24 @@ class PositionalEncoding(keras.layers.Layer):
         if width % 2:
             raise ValueError(f"PositionalEncoding needs an even width; received width {width}")
 
-    def call(self, x, start_index=0):
-        encodings = self.encodings(ops.shape(x)[1], x.shape[-1], start_index)
-        return x + ops.cast(encodings, x.dtype)
+    def call(self, x, start_index=0, padding_mask=None):
+        if padding_mask is None:
+            padding_mask = masks.implicit_mask(x)
+        encodings = self.encodings(ops.shape(x)[1], x.shape[-1], start_index)  # (T, D)
+        if padding_mask is not None:
+            masks.check_padding_mask(padding_mask)
+            tokens_so_far = ops.cumsum(ops.cast(padding_mask, "int32"), axis=1)
+            encodings = ops.take(encodings, ops.maximum(tokens_so_far - 1, 0), axis=0)  # (B, T, D)
+        return masks.propagate(x + ops.cast(encodings, x.dtype), padding_mask)
 
     def encodings(self, length, width, start_index=0):
         """The encodings of `length` positions from `start_index` on: (T, D) float32."""
+        if isinstance(length, int) and isinstance(start_index, int):
+            if not 0 <= start_index <= LIMIT - length:
+                raise ValueError(
+                    f"positions must be in [0, {LIMIT}); received start_index={start_index} "
+                    f"and length {length}"
+                )
         frequency = self.max_wavelength ** (-np.arange(0, width, 2) / width)  # (D/2,)
         step = np.arange(COARSE)[:, None]
         fine, coarse = step * frequency, step * COARSE * frequency

@@ -155,7 +155,12 @@ class Transformer(keras.Model):
         context = self.encode(
             inputs["encoder_token_ids"], inputs["encoder_padding_mask"], training=training
         )
-        x = self.embed(self.decoder_embedding, inputs["decoder_token_ids"], training=training)
+        x = self.embed(
+            self.decoder_embedding,
+            inputs["decoder_token_ids"],
+            inputs["decoder_padding_mask"],
+            training=training,
+        )
         for block in self.decoder_blocks:
             x = block(
                 x,
@@ -168,14 +173,14 @@ class Transformer(keras.Model):
 
     def encode(self, token_ids, padding_mask=None, training=None):
         """The encoder's hidden states: (B, S) tokens to (B, S, D)."""
-        x = self.embed(self.encoder_embedding, token_ids, training=training)
+        x = self.embed(self.encoder_embedding, token_ids, padding_mask, training=training)
         for block in self.encoder_blocks:
             x = block(x, padding_mask=padding_mask, training=training)
         return self.encoder_norm(x)
 
-    def embed(self, embedding, token_ids, start_index=0, training=None):
+    def embed(self, embedding, token_ids, padding_mask=None, start_index=0, training=None):
         """Scaled token vectors plus positions: (B, T) to (B, T, D)."""
-        x = self.positions(embedding(token_ids), start_index=start_index)
+        x = self.positions(embedding(token_ids), start_index=start_index, padding_mask=padding_mask)
         return self.embedding_dropout(x, training=training)
 
     def start(self, inputs, max_length, beams=1):
@@ -238,14 +243,16 @@ class Transformer(keras.Model):
         inputs = seq2seq_inputs(inputs)
         source_mask = inputs["encoder_padding_mask"]
         found = {"encoder": [], "decoder": [], "cross": []}
-        x = self.embed(self.encoder_embedding, inputs["encoder_token_ids"])
+        x = self.embed(self.encoder_embedding, inputs["encoder_token_ids"], source_mask)
         found["encoder_hidden_states"] = [x]
         for block in self.encoder_blocks:
             x, scores = block(x, padding_mask=source_mask, return_attention_scores=True)
             found["encoder"].append(scores)
             found["encoder_hidden_states"].append(x)
         context = self.encoder_norm(x)
-        x = self.embed(self.decoder_embedding, inputs["decoder_token_ids"])
+        x = self.embed(
+            self.decoder_embedding, inputs["decoder_token_ids"], inputs["decoder_padding_mask"]
+        )
         found["decoder_hidden_states"] = [x]
         for block in self.decoder_blocks:
             x, scores, cross_scores = block(
