@@ -4,6 +4,7 @@ B batch, T length, D width, V vocabulary
 """
 
 import keras
+from keras import ops
 
 from keras_transformer.layers.checks import check_positive
 
@@ -27,7 +28,8 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
         reverse: whether to project back to the vocabulary.
 
     Returns:
-        (B, T, D); in reverse the logits (B, T, V), both in the compute dtype.
+        (B, T, D); in reverse the logits (B, T, V), both in the compute dtype. The logits keep the
+        Keras mask of the states.
 
     Raises:
         ValueError: a size is not a positive integer.
@@ -66,12 +68,22 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
             **kwargs,
         )
         self.scale = scale
+        self.supports_masking = True
+        if self.reverse_dtype is None:
+            # Said outright, since inside a model Keras does not cast the weights of embeddings.
+            self.reverse_dtype = self.compute_dtype
 
     def call(self, inputs, reverse=False):
         outputs = super().call(inputs, reverse=reverse)
         if reverse or self.scale is None:
             return outputs
         return outputs * self.scale
+
+    def compute_mask(self, inputs, previous_mask=None):
+        looks_up = not keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype))
+        if looks_up and self.mask_zero:
+            return ops.not_equal(inputs, 0)
+        return previous_mask
 
     def get_config(self):
         config = super().get_config()
