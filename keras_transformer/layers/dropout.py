@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_transformer.layers.checks import check_rate
+
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
 class Dropout(keras.layers.Dropout):
@@ -29,17 +31,24 @@ class Dropout(keras.layers.Dropout):
     Returns:
         A tensor like `inputs`.
 
+    Raises:
+        ValueError: `rate` is not in [0, 1).
+
     Example:
 
     >>> import numpy as np
     >>> y = np.asarray(Dropout(0.25, seed=1)(np.ones((100, 100), "float32"), training=True))
-    >>> sorted(set(y.ravel().round(4).tolist())), bool(abs((y == 0).mean() - 0.25) < 0.02)
-    ([0.0, 1.3333], True)
+    >>> sorted(f"{value:.4f}" for value in set(y.ravel())), bool(abs((y == 0).mean() - 0.25) < 0.02)
+    (['0.0000', '1.3333'], True)
 
     Reference:
         Srivastava et al. 2014, "Dropout"; the hash's constants: Wellons 2018, "Prospecting for
         Hash Functions", `lowbias32`.
     """
+
+    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
+        check_rate("rate", rate)
+        super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
 
     def call(self, inputs, training=False):
         if not training or self.rate == 0:
