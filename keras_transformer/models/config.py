@@ -78,17 +78,25 @@ class TransformerConfig:
             )
         for name in ("pad_id", "bos_id", "eos_id"):
             token = getattr(self, name)
-            if not 0 <= token < self.vocab_size:
+            if not isinstance(token, int) or not 0 <= token < self.vocab_size:
                 raise ValueError(
                     f"{name} must be a token of the vocabulary, in [0, {self.vocab_size}); "
-                    f"received {token}"
+                    f"received {token!r}"
                 )
 
     @classmethod
     def from_preset(cls, name, **overrides):
-        """The configuration of a published size; `overrides` must give `vocab_size` at least."""
+        """The configuration of a published size.
+
+        Args:
+            name: `transformer_tiny`, `transformer_base` or `transformer_big`.
+            **overrides: `vocab_size`, and other fields to change.
+
+        Raises:
+            ValueError: the preset or a field is not known, or `vocab_size` is not given.
+        """
         check_choice("preset", name, tuple(PRESETS))
-        return cls(**{**PRESETS[name], **overrides})
+        return cls.from_dict({**PRESETS[name], **overrides})
 
     def to_dict(self):
         """The fields as a dictionary."""
@@ -120,7 +128,7 @@ class TransformerConfig:
 # Parameter counts are without the embedding matrix, which adds vocab_size · hidden_dim.
 PRESETS = {
     # Wu et al. 2021, "Good for Misconceived Reasons", for Multi30k
-    "transformer_tiny": dict(  # 1,324,032
+    "transformer_tiny": dict(  # 1,325,056
         num_encoder_layers=4,
         num_decoder_layers=4,
         hidden_dim=128,
@@ -137,7 +145,7 @@ PRESETS = {
         ffn_dim=2048,
         dropout=0.1,
     ),
-    "transformer_big": dict(  # 176,406,528
+    "transformer_big": dict(  # 176,357,376
         num_encoder_layers=6,
         num_decoder_layers=6,
         hidden_dim=1024,
