@@ -1,8 +1,9 @@
-"""What a server does, in a process of its own: a SavedModel, TensorFlow and the tokenizer's operations.
+"""What a server does, in a process of its own: a SavedModel, TensorFlow and tokenizer operations.
 
 python serve.py HOW SAVED_MODEL REQUESTS: answers a JSON list of [signature, input] to standard
-output. HOW is `package` to import tensorflow_text, or `operations` to load the one library needed of
-it: the package imports Keras, as TensorFlow does where it finds it, and here nothing shall.
+output. HOW is `package` to import tensorflow_text, or `operations` to load the one library of it
+that is needed: the package imports Keras, as TensorFlow does where it finds it, and here nothing
+shall.
 """
 
 import json

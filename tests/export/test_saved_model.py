@@ -118,7 +118,8 @@ def test_the_n_best_are_those_of_the_translator(translator, served):
     found, expected = served["several"], translator(TEXTS, n_best=SEVERAL, **SETTINGS)
     assert found["translations"].shape == found["scores"].shape == (len(TEXTS), SEVERAL)
     assert_same({name: value[:, 0] for name, value in found.items()}, expected)
-    for answer, text, score in zip(expected, *(found[k][:, 1] for k in found), strict=True):
+    others = zip(expected, found["translations"][:, 1], found["scores"][:, 1], strict=True)
+    for answer, text, score in others:
         if answer.text:
             assert answer.alternatives[0].text == text
             np.testing.assert_allclose(answer.alternatives[0].score, score, rtol=1e-5, atol=1e-5)
