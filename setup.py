@@ -11,6 +11,7 @@ INIT = (HERE / "keras_transformer" / "__init__.py").read_text(encoding="utf-8")
 # A range starts at a release with all that is used and ends before the next that may break it.
 BASE = [
     "keras>=3.15.1,<4",  # older releases have known loading vulnerabilities
+    "ml_dtypes>=0.5,<1",  # bfloat16 for NumPy; as Keras itself
     "numpy>=2.0,<3",
     "safetensors>=0.5,<1",
     "sentencepiece>=0.2.3,<0.3",
