@@ -14,8 +14,9 @@ import pytest
 import keras_transformer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-SOURCES = sorted(p for d in ("keras_transformer", "recipes") for p in (ROOT / d).rglob("*.py"))
+CODE = ("keras_transformer", "recipes", "benchmarks")
+PAGES = sorted([*ROOT.glob("*.md"), *(p for d in ("docs", *CODE) for p in (ROOT / d).rglob("*.md"))])
+SOURCES = sorted(p for d in CODE for p in (ROOT / d).rglob("*.py"))
 MODULES = ["keras_transformer"] + sorted(
     m.name for m in pkgutil.walk_packages(keras_transformer.__path__, "keras_transformer.")
 )
