@@ -15,7 +15,9 @@ import keras_transformer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CODE = ("keras_transformer", "recipes", "benchmarks")
-PAGES = sorted([*ROOT.glob("*.md"), *(p for d in ("docs", *CODE) for p in (ROOT / d).rglob("*.md"))])
+PAGES = sorted(ROOT.glob("*.md")) + sorted(
+    p for d in ("docs", *CODE) for p in (ROOT / d).rglob("*.md")
+)
 SOURCES = sorted(p for d in CODE for p in (ROOT / d).rglob("*.py"))
 MODULES = ["keras_transformer"] + sorted(
     m.name for m in pkgutil.walk_packages(keras_transformer.__path__, "keras_transformer.")
