@@ -3,6 +3,9 @@
 Variables are named by their place in the model's and the optimizer's lists, with the path only
 for the reader: Keras numbers unnamed layers and seed generators per process, and optimizer slots
 carry those numbers in their names.
+
+Exact on TensorFlow and JAX. On torch, `keras.layers.Dropout` draws from torch's global generator,
+which is no variable; the layers of this package do not.
 """
 
 import numpy as np
