@@ -107,6 +107,10 @@ class Settings:
     export: bool = True
     """Write a SavedModel (needs the TensorFlow backend)."""
 
+    @property
+    def bleu_tokenizer(self):  # tokenised text is scored as it is
+        return "none" if self.tokenized else "13a"
+
 
 PRESETS = {
     "quickstart": (
@@ -264,7 +268,7 @@ def fit(settings, translator, batches, valid):
         valid.source,
         valid.target,
         every=settings.validate_every,
-        tokenize=bleu_tokenizer(settings),
+        tokenize=settings.bleu_tokenizer,
     )
     identity = {**configuration(settings), "tokenizer": translator.tokenizer.fingerprint}
     checkpoints = training.RunCheckpoints(
@@ -319,7 +323,7 @@ def evaluate(settings, translator, test):
         test.source, beam_size=settings.beam_size, length_penalty=settings.length_penalty
     )
     texts = [translation.text for translation in translations]
-    metric = BLEU(tokenize=bleu_tokenizer(settings), force=settings.tokenized)
+    metric = BLEU(tokenize=settings.bleu_tokenizer, force=settings.tokenized)
     bleu = metric.corpus_score(texts, [test.target])
     exact = sum(map(str.__eq__, texts, test.target)) / len(texts)
     print(f"BLEU = {bleu.score:.2f}  {metric.get_signature()}")
@@ -331,18 +335,12 @@ def evaluate(settings, translator, test):
     }, translations
 
 
-def bleu_tokenizer(settings):
-    """Tokenised text is scored as it is, other text with sacrebleu's standard tokeniser."""
-    return "none" if settings.tokenized else "13a"
-
-
 def explain_run(settings, report, scores, translator, test, translations):
     """Writes `report.html`: curves, scores, translations, and what the decoder looked at."""
     report.add_scores(
         {
             "BLEU": (f"{scores['bleu']:.1f}", scores["signature"]),
             "Exact match": f"{scores['exact_match']:.1f} %",
-            "Sentences": f"{scores['sentences']:,}",
             "Time": f"{scores['seconds'] / 60:.1f} min",
             "Peak memory": f"{scores['peak_memory_mb']:,} MB",
         }
