@@ -324,11 +324,11 @@ def evaluate(settings, translator, test):
     )
     texts = [translation.text for translation in translations]
     metric = BLEU(tokenize=settings.bleu_tokenizer, force=settings.tokenized)
-    bleu = metric.corpus_score(texts, [test.target])
+    bleu = metric.corpus_score(texts, [test.target]).score
     exact = sum(map(str.__eq__, texts, test.target)) / len(texts)
-    print(f"BLEU = {bleu.score:.2f}  {metric.get_signature()}")
+    print(f"BLEU = {bleu:.2f}  {metric.get_signature()}")
     return {
-        "bleu": round(bleu.score, 2),
+        "bleu": round(bleu, 2),
         "signature": str(metric.get_signature()),
         "exact_match": round(100 * exact, 2),
         "sentences": len(texts),
@@ -364,20 +364,19 @@ def explain_run(settings, report, scores, translator, test, translations):
 
 def export(settings, translator, test):
     """Writes the SavedModel, and lets a process without Keras answer from it."""
-    path = settings.run_dir / "saved_model"
     if keras.backend.backend() != "tensorflow":
-        print("No SavedModel was written: that needs KERAS_BACKEND=tensorflow.")
-        return
+        return print("No SavedModel was written: that needs KERAS_BACKEND=tensorflow.")
+    path = settings.run_dir / "saved_model"
     translator.export(path, beam_size=settings.beam_size, length_penalty=settings.length_penalty)
-    print(f"\n{path} answers in a process without Keras:", flush=True)
     some = test.source[:: max(1, len(test.source) // 5)][:5]
+    print(f"\n{path} answers in a process without Keras:", flush=True)
     subprocess.run([sys.executable, "-m", "recipes.serve", str(path), *some], check=True)
 
 
 def configuration(settings):
     """The settings that make a run what it is: with others, it is another run."""
-    may_change = ("run_dir", "data_dir", "steps", "export", "beam_size", "length_penalty")
-    return {name: value for name, value in plain(settings).items() if name not in may_change}
+    may_change = "run_dir data_dir steps export beam_size length_penalty".split()
+    return {k: v for k, v in plain(settings).items() if k not in may_change}
 
 
 def plain(settings):

@@ -361,8 +361,10 @@ class MultiHeadCrossAttention(MultiHeadAttention):
 
 def count_groups(rows, batch_size):
     """G of B·G rows; numbers that are known must fit."""
-    if not (isinstance(rows, int) and isinstance(batch_size, int)):
+    if ops.is_tensor(rows) or ops.is_tensor(batch_size):
         return rows // ops.maximum(batch_size, 1)
+    if not (isinstance(rows, int) and isinstance(batch_size, int)):
+        return rows // batch_size  # JAX's symbolic dimensions, which are never 0
     if rows % max(batch_size, 1):
         raise ValueError(
             "x must have the same whole number of rows for each row of the context; "

@@ -103,6 +103,6 @@ def test_a_compiled_model_learns(policy):
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=True,
     )
-    history = model.fit(inputs, inputs[1], epochs=12, batch_size=8, verbose=0).history["loss"]
+    history = model.fit(inputs, inputs[1], epochs=40, batch_size=8, verbose=0).history["loss"]
     assert np.isfinite(history).all() and history[-1] < 0.7 * history[0]
     assert all(variable.dtype == "float32" for variable in model.trainable_variables)
