@@ -2,13 +2,9 @@ import errno
 import json
 import os
 import pathlib
-import random
 import runpy
 import shutil
-import signal
 import subprocess
-import sys
-import time
 
 import keras
 import numpy as np
@@ -367,18 +363,6 @@ def test_callbacks_whose_state_would_be_lost_are_refused(tmp_path):
         RunCheckpoints(tmp_path, every_steps=0)
 
 
-def process(folder, *arguments):
-    """A run in a process of its own, once it has come to its training."""
-    command = [sys.executable, str(SCRIPT), str(folder), *map(str, arguments)]
-    root = str(SCRIPT.parent.parent.parent)
-    environment = {**os.environ, "PYTHONPATH": root}
-    child = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert child.stdout.readline() == "started\n"
-    return child
-
-
 def test_a_callback_that_comes_later_or_is_left_out_is_refused(tmp_path):
     for order in ([1], [1, 0]):
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
@@ -388,50 +372,3 @@ def test_a_callback_that_comes_later_or_is_left_out_is_refused(tmp_path):
         x = np.zeros((4, 3))
         with pytest.raises(ValueError, match="BestCheckpoint must be .* before RunCheckpoints"):
             model.fit(x, x[:, :2], verbose=0, callbacks=[callbacks[place] for place in order])
-
-
-def killed(folder, *arguments, after=0.0):
-    """Kills a run at its n-th file operation or after some seconds; gives the folders it left."""
-    child = process(folder, *arguments)
-    if not arguments:
-        time.sleep(after)
-        child.kill()
-    _, errors = child.communicate()
-    assert child.returncode == -signal.SIGKILL, f"over before it was killed: {errors}"
-    return folders(folder)
-
-
-@pytest.fixture(scope="module")
-def whole_process(tmp_path_factory):
-    """The same as `whole`, in a process of its own: (folder, output, seconds)."""
-    folder, begun = tmp_path_factory.mktemp("process"), time.perf_counter()
-    output, errors = process(folder).communicate()
-    assert output, errors
-    return folder, output, time.perf_counter() - begun
-
-
-@not_torch
-@pytest.mark.slow
-def test_ten_kills_at_random_moments_end_bit_equal(whole_process, tmp_path):
-    folder, expected, seconds = whole_process
-    rng = random.Random(3)
-    for kill in range(10):
-        if kill % 2:  # about 20 file operations are made in a fit-epoch
-            killed(tmp_path, rng.randrange(1, 80))
-        else:
-            killed(tmp_path, after=rng.uniform(0, seconds / 4))
-    output, errors = process(tmp_path).communicate()
-    assert output == expected, errors
-    assert lines(tmp_path) == lines(folder)
-
-
-@not_torch
-@pytest.mark.slow
-def test_a_kill_at_each_file_operation_ends_bit_equal(whole_process, tmp_path):
-    folder, expected, _ = whole_process
-    left = [killed(tmp_path, operation) for operation in range(1, 36)]
-    output, errors = process(tmp_path).communicate()
-    assert output == expected, errors
-    assert lines(tmp_path) == lines(folder)
-    # Some of them came while a checkpoint was written.
-    assert any(name.startswith(".tmp-step") for names in left for name in names)
