@@ -52,9 +52,10 @@ def killed(folder, *arguments, after=0.0):
 
 @pytest.fixture(scope="module")
 def whole_process(tmp_path_factory):
-    """The same as `whole`, in a process of its own: (folder, output, seconds)."""
-    folder, begun = tmp_path_factory.mktemp("process"), time.perf_counter()
-    output, errors = process(folder).communicate()
+    """A run that nobody kills: (folder, output, seconds of its training)."""
+    folder = tmp_path_factory.mktemp("process")
+    child, begun = process(folder), time.perf_counter()
+    output, errors = child.communicate()
     assert output, errors
     return folder, output, time.perf_counter() - begun
 
@@ -66,8 +67,8 @@ def test_ten_kills_at_random_moments_end_bit_equal(whole_process, tmp_path):
     for kill in range(10):
         if kill % 2:  # about 20 file operations are made in a fit-epoch
             killed(tmp_path, rng.randrange(1, 80))
-        else:
-            killed(tmp_path, after=rng.uniform(0, seconds / 4))
+        else:  # five of them together are over long before the run is, also on a busy machine
+            killed(tmp_path, after=rng.uniform(0, seconds / 20))
     output, errors = process(tmp_path).communicate()
     assert output == expected, errors
     assert lines(tmp_path) == lines(folder)
