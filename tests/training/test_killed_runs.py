@@ -39,11 +39,19 @@ def process(folder, *arguments):
     return child
 
 
-def killed(folder, *arguments, after=0.0):
-    """Kills a run at its n-th file operation or after some seconds; gives the folders it left."""
-    child = process(folder, *arguments)
-    if not arguments:
-        time.sleep(after)
+def killed(folder, operation=None, after=None):
+    """Kills a run at its n-th file operation, or so and so many fit-epochs after its start.
+
+    Returns the names of the folders that it left.
+    """
+    child = process(folder, *([] if operation is None else [operation]))
+    if after is not None:
+        log, epochs = folder / "metrics.jsonl", int(after)
+        goal = epochs + (len(log.read_bytes().splitlines()) if log.exists() else 0)
+        while epochs and (not log.exists() or len(log.read_bytes().splitlines()) < goal):
+            assert child.poll() is None
+            time.sleep(0.002)
+        time.sleep(0.2 * (after - epochs))  # a fit-epoch takes about a tenth of a second
         child.kill()
     _, errors = child.communicate()
     assert child.returncode == -signal.SIGKILL, f"over before it was killed: {errors}"
@@ -52,23 +60,22 @@ def killed(folder, *arguments, after=0.0):
 
 @pytest.fixture(scope="module")
 def whole_process(tmp_path_factory):
-    """A run that nobody kills: (folder, output, seconds of its training)."""
+    """A run that nothing interrupted: (folder, output)."""
     folder = tmp_path_factory.mktemp("process")
-    child, begun = process(folder), time.perf_counter()
-    output, errors = child.communicate()
+    output, errors = process(folder).communicate()
     assert output, errors
-    return folder, output, time.perf_counter() - begun
+    return folder, output
 
 
 @pytest.mark.slow
 def test_ten_kills_at_random_moments_end_bit_equal(whole_process, tmp_path):
-    folder, expected, seconds = whole_process
+    folder, expected = whole_process
     rng = random.Random(3)
     for kill in range(10):
         if kill % 2:  # about 20 file operations are made in a fit-epoch
-            killed(tmp_path, rng.randrange(1, 80))
-        else:  # five of them together are over long before the run is, also on a busy machine
-            killed(tmp_path, after=rng.uniform(0, seconds / 20))
+            killed(tmp_path, operation=rng.randrange(1, 60))
+        else:
+            killed(tmp_path, after=rng.uniform(0, 4))
     output, errors = process(tmp_path).communicate()
     assert output == expected, errors
     assert lines(tmp_path) == lines(folder)
@@ -76,7 +83,7 @@ def test_ten_kills_at_random_moments_end_bit_equal(whole_process, tmp_path):
 
 @pytest.mark.slow
 def test_a_kill_at_each_file_operation_ends_bit_equal(whole_process, tmp_path):
-    folder, expected, _ = whole_process
+    folder, expected = whole_process
     left = [killed(tmp_path, operation) for operation in range(1, 36)]
     output, errors = process(tmp_path).communicate()
     assert output == expected, errors
