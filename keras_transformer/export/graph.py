@@ -65,8 +65,9 @@ class GraphTranslator(tf.Module):
             tf.reduce_all(inside),
             [f"{TOKENS} must be from 0 to {self._config.vocab_size - 1}; got", tokens],
         )
-        with tf.control_dependencies([check]):
-            mask = tf.not_equal(tokens, self._config.pad_id)  # (B, S)
+        with tf.control_dependencies([check]):  # before anything looks them up
+            tokens = tf.identity(tokens)
+        mask = tf.not_equal(tokens, self._config.pad_id)  # (B, S)
         positions = tf.range(1, tf.shape(tokens)[1] + 1)
         lengths = tf.reduce_max(tf.where(mask, positions, 0), axis=1)  # (B,)
         limits = tf.where(lengths > 0, tf.gather(self._limits, lengths), 0)
