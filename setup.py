@@ -13,7 +13,7 @@ BASE = [
     "keras>=3.15.1,<4",  # older releases have known loading vulnerabilities
     "ml_dtypes>=0.5,<1",  # bfloat16 for NumPy; as Keras itself
     "numpy>=2.0,<3",
-    "safetensors>=0.5,<1",
+    "safetensors>=0.8,<1",
     "sentencepiece>=0.2.3,<0.3",
     "sacrebleu>=2.5,<3",
 ]
