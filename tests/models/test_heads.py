@@ -38,7 +38,7 @@ def test_weights_survive_saving(tmp_path):
 
 
 def test_a_compiled_model_goes_on_training_after_loading(tmp_path):
-    model, inputs = tiny.model(), tiny.inputs()
+    model, inputs = tiny.model(num_encoder_layers=1, num_decoder_layers=1), tiny.inputs()
     model.compile(keras.optimizers.Adam(1e-2), training.TokenCrossEntropy(0.1), jit_compile=False)
     model.train_on_batch(inputs, tiny.labels())
     model.save(tmp_path / "model.keras")
