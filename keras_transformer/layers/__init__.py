@@ -10,14 +10,25 @@ from keras_transformer.layers.blocks import TransformerDecoderBlock, Transformer
 from keras_transformer.layers.cache import KeyValueCache, LayerCache
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.embedding import TokenEmbedding
-from keras_transformer.layers.feed_forward import FeedForward
+from keras_transformer.layers.feed_forward import FeedForward, gelu_tanh
+from keras_transformer.layers.linformer import LinformerSelfAttention
 from keras_transformer.layers.position import PositionalEncoding
+from keras_transformer.layers.scores import (
+    AdditiveScore,
+    BilinearScore,
+    dot_product,
+    masked_softmax,
+    scaled_dot_product,
+)
 
 __all__ = [
+    "AdditiveScore",
+    "BilinearScore",
     "Dropout",
     "FeedForward",
     "KeyValueCache",
     "LayerCache",
+    "LinformerSelfAttention",
     "MultiHeadCrossAttention",
     "MultiHeadSelfAttention",
     "PositionalEncoding",
@@ -25,5 +36,9 @@ __all__ = [
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",
     "attend",
+    "dot_product",
+    "gelu_tanh",
+    "masked_softmax",
     "masks",
+    "scaled_dot_product",
 ]

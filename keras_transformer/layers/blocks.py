@@ -1,127 +1,13 @@
 """Encoder and decoder blocks: attention and feed-forward, each in a residual connection.
 
-    post-norm:  x = norm(x + dropout(f(x)))          pre-norm:  x = x + dropout(f(norm(x)))
-
-Which of the two is settled when a block is built: a norm stands on one side of each residual
-connection, an identity on the other.
+B batch, T query length, S context length, D model width, H heads
 """
 
 import keras
 
 from keras_transformer.layers import masks
-from keras_transformer.layers.attention import (
-    MultiHeadCrossAttention,
-    MultiHeadSelfAttention,
-    with_extras,
-)
-from keras_transformer.layers.checks import check_positive, check_rate
-from keras_transformer.layers.dropout import Dropout
-from keras_transformer.layers.feed_forward import FeedForward
-
-
-class TransformerBlock(keras.layers.Layer):
-    """What the two blocks share: their settings and the hooks that make their parts.
-
-    A subclass overrides `make_self_attention`, `make_cross_attention`, `make_feed_forward` or
-    `make_norm` to change that part and nothing else. Hooks run when the block is built, so they
-    may use what the subclass's constructor set, and `self.hidden_dim`.
-
-    Example:
-
-    >>> class RmsBlock(TransformerEncoderBlock):
-    ...     def make_norm(self, name):
-    ...         return keras.layers.RMSNormalization(name=name, dtype=self.dtype_policy)
-    """
-
-    def __init__(
-        self,
-        num_heads,
-        ffn_dim,
-        head_dim=None,
-        dropout=0.0,
-        attention_dropout=0.0,
-        activation_dropout=0.0,
-        activation="relu",
-        norm_first=False,
-        norm_epsilon=1e-5,
-        use_bias=True,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        check_positive("num_heads", num_heads)
-        check_positive("ffn_dim", ffn_dim)
-        check_rate("dropout", dropout)
-        check_rate("attention_dropout", attention_dropout)
-        check_rate("activation_dropout", activation_dropout)
-        self.supports_masking = True
-        self.num_heads = num_heads
-        self.ffn_dim = ffn_dim
-        self.head_dim = head_dim
-        self.dropout = dropout
-        self.attention_dropout = attention_dropout
-        self.activation_dropout = activation_dropout
-        self.activation = keras.activations.get(activation)
-        self.norm_first = norm_first
-        self.norm_epsilon = norm_epsilon
-        self.use_bias = use_bias
-
-    def make_self_attention(self, name, causal=False):
-        """The self-attention layer."""
-        return MultiHeadSelfAttention(causal=causal, name=name, **self.attention_arguments())
-
-    def make_cross_attention(self, name):
-        """The attention layer from decoder to encoder."""
-        return MultiHeadCrossAttention(name=name, **self.attention_arguments())
-
-    def make_feed_forward(self, name):
-        """The feed-forward layer: (B, T, D) to (B, T, D)."""
-        return FeedForward(
-            self.ffn_dim,
-            activation=self.activation,
-            dropout=self.activation_dropout,
-            use_bias=self.use_bias,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-
-    def make_norm(self, name):
-        """One normalisation layer."""
-        return keras.layers.LayerNormalization(
-            epsilon=self.norm_epsilon, dtype=self.dtype_policy, name=name
-        )
-
-    def attention_arguments(self):
-        """What both kinds of attention are made with."""
-        return dict(
-            num_heads=self.num_heads,
-            head_dim=self.head_dim,
-            dropout=self.attention_dropout,
-            use_bias=self.use_bias,
-            dtype=self.dtype_policy,
-        )
-
-    def build_residual(self, name, shape):
-        """Norm and dropout of one residual connection: (before, dropout, after)."""
-        norm = self.make_norm(name=f"{name}_norm")
-        norm.build(shape)
-        dropout = Dropout(self.dropout, dtype=self.dtype_policy, name=f"{name}_dropout")
-        identity = keras.layers.Identity(dtype=self.dtype_policy, name=f"{name}_identity")
-        return (norm, dropout, identity) if self.norm_first else (identity, dropout, norm)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "ffn_dim": self.ffn_dim,
-            "head_dim": self.head_dim,
-            "dropout": self.dropout,
-            "attention_dropout": self.attention_dropout,
-            "activation_dropout": self.activation_dropout,
-            "activation": keras.activations.serialize(self.activation),
-            "norm_first": self.norm_first,
-            "norm_epsilon": self.norm_epsilon,
-            "use_bias": self.use_bias,
-        }
+from keras_transformer.layers.attention import with_extras
+from keras_transformer.layers.transformer_block import TransformerBlock
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -135,18 +21,28 @@ class TransformerEncoderBlock(TransformerBlock):
         num_heads: H.
         ffn_dim: F, the hidden width of the feed-forward layer.
         head_dim: K; by default D / H, which must then be whole.
+        num_kv_heads: N, a divisor of H, for grouped-query attention; by default H.
         dropout: rate on the output of each sublayer, before it is added.
         attention_dropout: rate on the attention scores.
         activation_dropout: rate on the feed-forward layer's hidden units.
-        activation: of the feed-forward layer.
+        activation: of the feed-forward layer: "relu", "gelu", "gelu_tanh", "silu", or a callable.
+        gated: whether the feed-forward layer has a gate (SwiGLU with "silu").
+        norm: "layer" for LayerNormalization, "rms" for RMSNormalization.
         norm_first: pre-norm when True; post-norm, as in the paper, when False.
         norm_epsilon: added to the variance in normalisation.
+        parallel: whether attention and feed-forward both start from the block's input, as in
+            GPT-NeoX; with `norm_first` only.
         use_bias: whether dense layers have biases.
+        rotary, position_bias, window, query_key_norm, soft_cap: of the self-attention; see
+            `MultiHeadSelfAttention`.
 
     Call:
         x: (B, T, D) float.
         padding_mask: (B, T) boolean, True = real token; by default the Keras mask of `x`.
         attention_mask: boolean (T, T), (B, T, T) or (B, H, T, T), in addition.
+        attention_bias: float that broadcasts to (B, H, T, T), added to the scores.
+        segment_ids: (B, T) integers; a position attends within its own segment.
+        positions: (T,) or (B, T) integers for `rotary`, in place of 0, 1, ... T - 1.
         return_attention_scores: whether to return the scores too.
         training: whether dropout is active.
 
@@ -182,26 +78,38 @@ class TransformerEncoderBlock(TransformerBlock):
         x,
         padding_mask=None,
         attention_mask=None,
+        attention_bias=None,
+        segment_ids=None,
+        positions=None,
         return_attention_scores=False,
         training=None,
     ):
         if padding_mask is None:
             padding_mask = masks.implicit_mask(x)
 
+        block_input = x
         before, dropout, after = self.attention_residual
-        attended, scores = self.self_attention(
-            before(x),
-            padding_mask=padding_mask,
-            attention_mask=attention_mask,
-            return_attention_scores=True,
-            training=training,
+        attended, *scores = as_tuple(
+            self.self_attention(
+                before(x),
+                padding_mask=padding_mask,
+                attention_mask=attention_mask,
+                attention_bias=attention_bias,
+                segment_ids=segment_ids,
+                positions=positions,
+                return_attention_scores=return_attention_scores,
+                training=training,
+            )
         )
         x = after(x + dropout(attended, training=training))
 
         before, dropout, after = self.feed_forward_residual
-        x = after(x + dropout(self.feed_forward(before(x), training=training), training=training))
+        transformed = self.feed_forward(
+            before(block_input if self.parallel else x), training=training
+        )
+        x = after(x + dropout(transformed, training=training))
         masks.propagate(x, padding_mask)
-        return with_extras(x, scores if return_attention_scores else None)
+        return with_extras(x, *scores)
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -218,29 +126,41 @@ class TransformerDecoderBlock(TransformerBlock):
         num_heads: H.
         ffn_dim: F, the hidden width of the feed-forward layer.
         head_dim: K; by default D / H, which must then be whole.
+        num_kv_heads: N, a divisor of H, for grouped-query attention; by default H.
         dropout: rate on the output of each sublayer, before it is added.
         attention_dropout: rate on the attention scores.
         activation_dropout: rate on the feed-forward layer's hidden units.
-        activation: of the feed-forward layer.
+        activation: of the feed-forward layer: "relu", "gelu", "gelu_tanh", "silu", or a callable.
+        gated: whether the feed-forward layer has a gate (SwiGLU with "silu").
+        norm: "layer" for LayerNormalization, "rms" for RMSNormalization.
         norm_first: pre-norm when True; post-norm, as in the paper, when False.
         norm_epsilon: added to the variance in normalisation.
+        parallel: whether attention and feed-forward both start from the block's input, as in
+            GPT-NeoX; with `norm_first` only.
         use_bias: whether dense layers have biases.
+        rotary, position_bias, window, query_key_norm, soft_cap: of the self-attention; see
+            `MultiHeadSelfAttention`.
 
     Call:
-        x: (N, T, D) float.
-        context: (B, S, C) float, the encoder's output; N is B, or B·G for G hypotheses a row.
-        padding_mask: (N, T) boolean, True = real token; by default the Keras mask of `x`.
+        x: (R, T, D) float.
+        context: (B, S, C) float, the encoder's output; R is B, or B·G for G hypotheses a row.
+        padding_mask: (R, T) boolean, True = real token; by default the Keras mask of `x`.
         context_padding_mask: (B, S) boolean; by default the Keras mask of `context`.
-        attention_mask: boolean (T, T), (N, T, T) or (N, H, T, T), for self-attention, in addition
+        attention_mask: boolean (T, T), (R, T, T) or (R, H, T, T), for self-attention, in addition
             to causality.
+        attention_bias: float that broadcasts to (R, H, T, T), added to self-attention's scores.
+        segment_ids: (R, T) integers; a position attends within its own segment.
+        context_segment_ids: (B, S) integers; with `segment_ids`, a position attends to its own
+            segment of the context.
+        positions: (T,) or (R, T) integers for `rotary`, in place of 0, 1, ... T - 1.
         cache: a `LayerCache` of the self-attention.
         context_cache: what `project_context(context)` returned, instead of `context`.
         return_attention_scores: whether to return the scores too.
         training: whether dropout is active.
 
     Returns:
-        (N, T, D); where asked for the self-attention scores (N, H, T, T) and the
-        cross-attention scores (N, H, T, S), float32; where a cache was given the advanced one.
+        (R, T, D); where asked for the self-attention scores (R, H, T, T) and the
+        cross-attention scores (R, H, T, S), float32; where a cache was given the advanced one.
 
     Raises:
         ValueError: a number is out of its range; `num_heads` does not divide D; a context for a
@@ -265,6 +185,10 @@ class TransformerDecoderBlock(TransformerBlock):
         self.attention_residual = self.build_residual("self_attention", x_shape)
         self.cross_attention = None
         if context_shape is not None:
+            if self.parallel:
+                raise ValueError(
+                    "parallel=True is for blocks without cross-attention; received a context"
+                )
             self.cross_attention = self.make_cross_attention(name="cross_attention")
             self.cross_attention.build(x_shape, context_shape)
             self.cross_residual = self.build_residual("cross_attention", x_shape)
@@ -283,6 +207,10 @@ class TransformerDecoderBlock(TransformerBlock):
         padding_mask=None,
         context_padding_mask=None,
         attention_mask=None,
+        attention_bias=None,
+        segment_ids=None,
+        context_segment_ids=None,
+        positions=None,
         cache=None,
         context_cache=None,
         return_attention_scores=False,
@@ -296,33 +224,58 @@ class TransformerDecoderBlock(TransformerBlock):
         if padding_mask is None and cache is None:
             padding_mask = masks.implicit_mask(x)
 
+        block_input = x
         before, dropout, after = self.attention_residual
-        attended, scores, *advanced = self.self_attention(
-            before(x),
-            padding_mask=padding_mask,
-            attention_mask=attention_mask,
-            cache=cache,
-            return_attention_scores=True,
-            training=training,
+        attended, *extras = as_tuple(
+            self.self_attention(
+                before(x),
+                padding_mask=padding_mask,
+                attention_mask=attention_mask,
+                attention_bias=attention_bias,
+                segment_ids=segment_ids,
+                positions=positions,
+                cache=cache,
+                return_attention_scores=return_attention_scores,
+                training=training,
+            )
         )
         x = after(x + dropout(attended, training=training))
 
-        cross_scores = None
         if self.cross_attention is not None:
             before, dropout, after = self.cross_residual
-            attended, cross_scores = self.cross_attention(
-                before(x),
-                context,
-                padding_mask=context_padding_mask,
-                context_cache=context_cache,
-                return_attention_scores=True,
-                training=training,
+            attended, *cross_scores = as_tuple(
+                self.cross_attention(
+                    before(x),
+                    context,
+                    padding_mask=context_padding_mask,
+                    attention_mask=segments_of_context(segment_ids, context_segment_ids),
+                    context_cache=context_cache,
+                    return_attention_scores=return_attention_scores,
+                    training=training,
+                )
             )
+            extras[1:1] = cross_scores  # after self-attention's scores, before the cache
             x = after(x + dropout(attended, training=training))
 
         before, dropout, after = self.feed_forward_residual
-        x = after(x + dropout(self.feed_forward(before(x), training=training), training=training))
+        transformed = self.feed_forward(
+            before(block_input if self.parallel else x), training=training
+        )
+        x = after(x + dropout(transformed, training=training))
         if cache is None:  # else the mask is over the cached positions
             masks.propagate(x, padding_mask)
-        all_scores = (scores, cross_scores) if return_attention_scores else ()
-        return with_extras(x, *all_scores, *advanced)
+        return with_extras(x, *extras)
+
+
+def as_tuple(outputs):
+    """A layer's output with its extras, as a tuple also where it is alone."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def segments_of_context(segment_ids, context_segment_ids):
+    """The mask (R, 1, T, S) of packed sequences and their packed contexts, or None."""
+    if context_segment_ids is None:
+        return None
+    if segment_ids is None:
+        raise ValueError("context_segment_ids need segment_ids beside them; received None")
+    return masks.segment_mask(segment_ids, context_segment_ids)

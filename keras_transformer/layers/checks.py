@@ -1,5 +1,7 @@
 """Checks of constructor arguments; their messages name the argument and what came."""
 
+import keras
+
 
 def check_positive(name, value):
     """Refuses anything but a positive integer.
@@ -39,3 +41,30 @@ def check_choice(name, value, allowed):
     if value not in allowed:
         names = ", ".join(repr(choice) for choice in allowed)
         raise ValueError(f"{name} must be one of {names}; received {value!r}")
+
+
+def as_layer(name, value):
+    """A layer that was passed as an argument, from itself or from its serialized form.
+
+    Example:
+
+    >>> as_layer("rotary", "yes")
+    Traceback (most recent call last):
+    ValueError: rotary must be a Keras layer or None; received 'yes'
+    """
+    if isinstance(value, dict):
+        value = keras.saving.deserialize_keras_object(value)
+    if value is not None and not isinstance(value, keras.layers.Layer):
+        raise ValueError(f"{name} must be a Keras layer or None; received {value!r}")
+    return value
+
+
+def serialized(layer):
+    """What `as_layer` makes the layer from again.
+
+    Example:
+
+    >>> serialized(None) is None
+    True
+    """
+    return None if layer is None else keras.saving.serialize_keras_object(layer)

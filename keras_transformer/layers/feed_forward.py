@@ -4,22 +4,69 @@ B batch, T length, D width, F feed-forward width
 """
 
 import keras
+from keras import ops
 
 from keras_transformer.layers.checks import check_positive, check_rate
 from keras_transformer.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class FeedForward(keras.layers.Layer):
-    """Two dense layers, applied to each position alone.
+def gelu_tanh(x):
+    """GELU by its approximation with tanh, as GPT-2 and Gemma use it; "gelu" is the exact one.
 
-        FFN(x) = activation(x W₁ + b₁) W₂ + b₂
+        0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
+
+    Example:
+
+    >>> import numpy as np
+    >>> round(float(gelu_tanh(np.float32(1.0))), 4)
+    0.8412
+
+    Reference:
+        Hendrycks and Gimpel 2016, "Gaussian Error Linear Units", section 2.
+    """
+    return keras.activations.gelu(x, approximate=True)
+
+
+def get_activation(identifier):
+    """The function of a name that Keras knows, of "gelu_tanh", or of a callable.
+
+    Raises:
+        ValueError: the name is not known.
+
+    Example:
+
+    >>> get_activation("gelu_tanh") is gelu_tanh
+    True
+    """
+    if identifier in ("gelu_tanh", "keras_transformer>gelu_tanh"):
+        return gelu_tanh
+    try:
+        return keras.activations.get(identifier)
+    except ValueError:
+        raise ValueError(
+            "activation must be a name such as 'relu', 'gelu', 'gelu_tanh' or 'silu', or a "
+            f"callable; received {identifier!r}"
+        ) from None
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class FeedForward(keras.layers.Layer):
+    """Two dense layers, applied to each position alone; or three, with a gate.
+
+        FFN(x) = activation(x W₁ + b₁) W₂ + b₂                            (plain)
+        FFN(x) = (activation(x Wᵧ + bᵧ) · (x W₁ + b₁)) W₂ + b₂            (gated)
+
+    The sublayers are named `inner` (W₁), `gate` (Wᵧ) and `outer` (W₂); the first two are one
+    matrix product.
 
     Args:
         ffn_dim: F.
-        activation: between the two, a Keras activation name or a callable.
+        activation: a Keras activation name ("gelu" is the exact one), "gelu_tanh", or a callable.
         dropout: rate on the F hidden units.
-        use_bias: whether both dense layers have biases.
+        use_bias: whether the dense layers have biases.
+        gated: whether there is a gate. With `activation="silu"` that is SwiGLU, with "gelu_tanh"
+            GEGLU.
 
     Call:
         x: (B, T, D) float.
@@ -29,7 +76,8 @@ class FeedForward(keras.layers.Layer):
         (B, T, D).
 
     Raises:
-        ValueError: `ffn_dim` is not a positive integer, or `dropout` not in [0, 1).
+        ValueError: `ffn_dim` is not a positive integer, `dropout` not in [0, 1), or the activation
+            is not known.
 
     Example:
 
@@ -38,32 +86,56 @@ class FeedForward(keras.layers.Layer):
     True
 
     Reference:
-        Vaswani et al. 2017, section 3.3.
+        Vaswani et al. 2017, section 3.3; gated: Shazeer 2020, "GLU Variants Improve Transformer".
     """
 
-    def __init__(self, ffn_dim, activation="relu", dropout=0.0, use_bias=True, **kwargs):
+    def __init__(
+        self, ffn_dim, activation="relu", dropout=0.0, use_bias=True, gated=False, **kwargs
+    ):
         super().__init__(**kwargs)
         check_positive("ffn_dim", ffn_dim)
         check_rate("dropout", dropout)
         self.supports_masking = True
         self.ffn_dim = ffn_dim
-        self.activation = keras.activations.get(activation)
+        self.activation = get_activation(activation)
         self.dropout = dropout
         self.use_bias = use_bias
+        self.gated = gated
 
     def build(self, input_shape):
         hidden_dim = input_shape[-1]
-        dense = dict(use_bias=self.use_bias, dtype=self.dtype_policy)
-        self.inner = keras.layers.Dense(
-            self.ffn_dim, activation=self.activation, name="inner", **dense
-        )
-        self.inner.build((None, None, hidden_dim))
+        self.inner = self.make_dense("inner", hidden_dim, self.ffn_dim)
+        self.hidden = self.plain_hidden
+        if self.gated:
+            self.gate = self.make_dense("gate", hidden_dim, self.ffn_dim)
+            self.hidden = self.gated_hidden
         self.inner_dropout = Dropout(self.dropout, dtype=self.dtype_policy, name="dropout")
-        self.outer = keras.layers.Dense(hidden_dim, name="outer", **dense)
-        self.outer.build((None, None, self.ffn_dim))
+        self.outer = self.make_dense("outer", self.ffn_dim, hidden_dim)
+
+    def make_dense(self, name, input_dim, units):
+        """One dense layer, built."""
+        layer = keras.layers.Dense(
+            units, use_bias=self.use_bias, dtype=self.dtype_policy, name=name
+        )
+        layer.build((None, None, input_dim))
+        return layer
 
     def call(self, x, training=None):
-        return self.outer(self.inner_dropout(self.inner(x), training=training))
+        return self.outer(self.inner_dropout(self.hidden(x), training=training))
+
+    def plain_hidden(self, x):
+        """(B, T, F) of the plain network."""
+        return self.activation(self.inner(x))
+
+    def gated_hidden(self, x):
+        """(B, T, F) of the gated network."""
+        if self.inner.quantization_mode:
+            return self.activation(self.gate(x)) * self.inner(x)
+        joint = ops.matmul(x, ops.concatenate([self.gate.kernel, self.inner.kernel], axis=-1))
+        if self.use_bias:
+            joint = joint + ops.concatenate([self.gate.bias, self.inner.bias], axis=-1)
+        gate, inner = ops.split(joint, 2, axis=-1)
+        return self.activation(gate) * inner
 
     def get_config(self):
         return {
@@ -72,4 +144,5 @@ class FeedForward(keras.layers.Layer):
             "activation": keras.activations.serialize(self.activation),
             "dropout": self.dropout,
             "use_bias": self.use_bias,
+            "gated": self.gated,
         }

@@ -11,17 +11,18 @@ from keras import ops
 from keras.src.backend import get_keras_mask, set_keras_mask
 
 
-def padding_mask(mask):
+def padding_mask(mask, key_length=None):
     """Lets every query attend to real tokens only.
 
     Args:
         mask: (B, S), True = real token; or None.
+        key_length: S, where it is known.
 
     Returns:
         (B, 1, 1, S) boolean, or None.
 
     Raises:
-        ValueError: the mask does not have two dimensions.
+        ValueError: the mask does not have two dimensions, or not the length of the keys.
 
     Example:
 
@@ -31,12 +32,12 @@ def padding_mask(mask):
     """
     if mask is None:
         return None
-    check_padding_mask(mask)
+    check_padding_mask(mask, key_length)
     return ops.cast(mask, "bool")[:, None, None, :]
 
 
-def check_padding_mask(mask):
-    """Refuses a padding mask that does not have two dimensions.
+def check_padding_mask(mask, length=None):
+    """Refuses a padding mask that does not have two dimensions, or another length than `length`.
 
     Example:
 
@@ -50,19 +51,31 @@ def check_padding_mask(mask):
             "padding_mask must have shape (batch, length), True = real token; "
             f"received shape {tuple(mask.shape)}"
         )
+    if not may_equal(mask.shape[1], length):
+        raise ValueError(
+            f"padding_mask must have one entry for each of the {length} positions; "
+            f"received shape {tuple(mask.shape)}"
+        )
 
 
-def attention_mask(mask):
+def may_equal(size, other):
+    """Whether two sizes are the same, or may be since one of them is not known yet."""
+    return not (isinstance(size, int) and isinstance(other, int)) or size == other
+
+
+def attention_mask(mask, query_length=None, key_length=None):
     """A mask over pairs of query and key, brought to rank 4.
 
     Args:
         mask: boolean (T, S), (B, T, S) or (B, H, T, S); or None.
+        query_length: T, where it is known.
+        key_length: S, where it is known.
 
     Returns:
         The mask in a form that broadcasts to (B, H, T, S), or None.
 
     Raises:
-        ValueError: the mask has another rank.
+        ValueError: the mask has another rank, or does not fit the lengths.
 
     Example:
 
@@ -78,6 +91,12 @@ def attention_mask(mask):
             "attention_mask must have shape (T, S), (B, T, S) or (B, H, T, S); "
             f"received shape {tuple(mask.shape)}"
         )
+    for size, length in zip(mask.shape[-2:], (query_length, key_length), strict=True):
+        if size != 1 and not may_equal(size, length):
+            raise ValueError(
+                f"attention_mask must end in (T, S) = ({query_length}, {key_length}), either of "
+                f"which may be 1; received shape {tuple(mask.shape)}"
+            )
     mask = ops.cast(mask, "bool")
     return mask[:, None] if rank == 3 else mask
 
@@ -105,6 +124,65 @@ def causal_mask(query_length, key_length, offset=0):
     """
     query_position = offset + ops.arange(query_length, dtype="int32")[:, None]
     return ops.arange(key_length, dtype="int32")[None, :] <= query_position
+
+
+def window_mask(query_length, key_length, window, offset=0):
+    """Lets a query attend to keys at a distance below `window`, before and after its position.
+
+    Together with `causal_mask` that is the sliding window of language models: the query's own
+    position and `window` - 1 before it.
+
+    Args:
+        query_length: T.
+        key_length: S.
+        window: a positive integer.
+        offset: position of the first query, as in `causal_mask`.
+
+    Returns:
+        (T, S) boolean.
+
+    Example:
+
+    >>> import numpy as np
+    >>> np.asarray(window_mask(3, 3, window=2)).astype(int)
+    array([[1, 1, 0],
+           [1, 1, 1],
+           [0, 1, 1]])
+
+    Reference:
+        Beltagy et al. 2020, "Longformer: The Long-Document Transformer", section 3.1.
+    """
+    query_position = offset + ops.arange(query_length, dtype="int32")[:, None]
+    distance = query_position - ops.arange(key_length, dtype="int32")[None, :]
+    return ops.abs(distance) < window
+
+
+def prefix_mask(query_length, key_length, prefix_lengths, offset=0):
+    """Causal, but every query attends to the whole prefix: the mask of a prefix language model.
+
+    Args:
+        query_length: T.
+        key_length: S.
+        prefix_lengths: (B,) integers, how many positions each row's prefix has.
+        offset: position of the first query, as in `causal_mask`.
+
+    Returns:
+        (B, 1, T, S) boolean: an `attention_mask` for layers that are not causal themselves.
+
+    Example:
+
+    >>> import numpy as np
+    >>> np.asarray(prefix_mask(3, 3, np.array([2])))[0, 0].astype(int)
+    array([[1, 1, 0],
+           [1, 1, 0],
+           [1, 1, 1]])
+
+    Reference:
+        Raffel et al. 2020, "Exploring the Limits of Transfer Learning", section 3.2.1.
+    """
+    prefix_lengths = ops.cast(prefix_lengths, "int32")[:, None, None, None]  # (B, 1, 1, 1)
+    in_prefix = ops.arange(key_length, dtype="int32") < prefix_lengths  # (B, 1, 1, S)
+    return ops.logical_or(causal_mask(query_length, key_length, offset), in_prefix)
 
 
 def segment_mask(query_segments, key_segments):
