@@ -60,7 +60,9 @@ def test_equals_the_grouped_query_attention_of_keras(num_kv_heads, causal, windo
     found, found_scores = ours(x, padding_mask=padding, return_attention_scores=True)
     some = to_numpy(found_scores).any(axis=-1)[:, 0]  # rows with something to attend to
     same(to_numpy(found)[some], to_numpy(expected)[some])
-    same(to_numpy(found_scores).swapaxes(1, 2)[some], to_numpy(expected_scores).swapaxes(1, 2)[some])
+    same(
+        to_numpy(found_scores).swapaxes(1, 2)[some], to_numpy(expected_scores).swapaxes(1, 2)[some]
+    )
 
 
 @pytest.mark.parametrize("num_kv_heads", [1, N])

@@ -34,6 +34,28 @@ LAYERS = {
         use_bias=False,
         dtype="mixed_bfloat16",
     ),
+    "grouped": lambda: layers.MultiHeadSelfAttention(
+        4,
+        num_kv_heads=2,
+        window=3,
+        query_key_norm="rms",
+        score="bilinear",
+        soft_cap=30.0,
+        use_output_bias=False,
+    ),
+    "linformer": lambda: layers.LinformerSelfAttention(2, max_length=9, compressed_length=3),
+    "llama": lambda: layers.TransformerDecoderBlock(
+        4,
+        13,
+        num_kv_heads=2,
+        activation="gelu_tanh",
+        gated=True,
+        norm="rms",
+        norm_first=True,
+        parallel=True,
+        window=5,
+        soft_cap=50.0,
+    ),
     "decoder": lambda: layers.TransformerDecoderBlock(2, 13, norm_first=True, trainable=False),
 }
 

@@ -48,10 +48,14 @@ def test_padding_alone_gives_the_output_bias():
 
 def test_it_survives_saving_in_a_functional_model(tmp_path):
     inputs = keras.Input((None, D))
-    model = keras.Model(inputs, LinformerSelfAttention(H, max_length=L, compressed_length=R)(inputs))
+    model = keras.Model(
+        inputs, LinformerSelfAttention(H, max_length=L, compressed_length=R)(inputs)
+    )
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(to_numpy(again(normal(B, T, D))), to_numpy(model(normal(B, T, D))))
+    np.testing.assert_array_equal(
+        to_numpy(again(normal(B, T, D))), to_numpy(model(normal(B, T, D)))
+    )
 
 
 def test_what_needs_single_pairs_is_refused():
