@@ -79,7 +79,7 @@ class LinformerSelfAttention(MultiHeadSelfAttention):
         if bias is not None:
             raise ValueError(PAIRS)
         length = key.shape[2]
-        if length is not None and length > self.max_length:
+        if isinstance(length, int) and length > self.max_length:
             raise ValueError(
                 f"the input has {length} positions and max_length={self.max_length} allows no more"
             )
@@ -94,7 +94,7 @@ class LinformerSelfAttention(MultiHeadSelfAttention):
 
     def mix(self, weights, x):
         """(B, N, T, K) to (B, N, R, K)."""
-        weights = weights[:, : ops.shape(x)[2]]  # (R, T)
+        weights = ops.take(weights, ops.arange(ops.shape(x)[2]), axis=1)  # (R, T)
         return ops.einsum("rt,bntk->bnrk", ops.cast(weights, x.dtype), x)
 
     def get_config(self):
