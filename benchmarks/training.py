@@ -35,6 +35,7 @@ import numpy as np
 import tyro
 from keras import layers, ops
 
+from benchmarks.turns import product_seconds, quartiles, square_matrix, timed, times_faster
 from keras_transformer import data, explain
 from keras_transformer.layers import PositionalEncoding
 from recipes import translation
@@ -280,29 +281,15 @@ def take_turns(models, examples, steps):
     """
     seconds = {name: np.zeros((steps, len(examples))) for name in models}
     products = np.zeros(steps)
-    matrix = ops.convert_to_tensor(
-        np.random.default_rng(0).normal(size=(PRODUCT, PRODUCT)), "float32"
-    )
+    matrix = square_matrix(PRODUCT)
     for step in range(steps):
         order = list(models) if step % 2 == 0 else list(models)[::-1]
-        products[step] = min(timed(first_row_of_product, matrix) for _ in range(3))
+        products[step] = product_seconds(matrix)
         for shape, batches in enumerate(examples):
             batch = batches[step % len(batches)]
             for name in order:
                 seconds[name][step, shape] = timed(models[name].train_on_batch, *batch)
     return seconds, products
-
-
-def first_row_of_product(matrix):
-    """Multiplies a matrix with itself, and waits for the result."""
-    return ops.convert_to_numpy(ops.matmul(matrix, matrix)[0])
-
-
-def timed(work, *arguments):
-    """Seconds that a call takes."""
-    start = time.perf_counter()
-    work(*arguments)
-    return time.perf_counter() - start
 
 
 def summary(models, shapes, by_shape, seconds, products):
@@ -331,8 +318,7 @@ def summary(models, shapes, by_shape, seconds, products):
                 "milliseconds_a_step": quartiles(1e3 * epochs[name] / counts.sum()),
                 "tokens_per_second": quartiles(tokens / epochs[name]),
                 "share_of_peak": float(flops / np.median(epochs[name]) / peak),
-                "times_ours": quartiles(epochs[name] / ours)
-                | {"median": float(np.median(epochs[name]) / np.median(ours))},
+                "times_ours": times_faster(ours, epochs[name]),
             }
             for name, model in models.items()
         },
@@ -355,12 +341,6 @@ def matrix_flops(config, rows, source, target):
         + target * d * v
     )
     return 2 * 3 * forward  # a multiplication and an addition; backward has two products for one
-
-
-def quartiles(values):
-    """Median and the quartiles around it."""
-    low, median, high = np.percentile(values, (25, 50, 75))
-    return {"median": float(median), "low": float(low), "high": float(high)}
 
 
 def show(result):
