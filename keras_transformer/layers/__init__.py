@@ -12,7 +12,21 @@ from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.embedding import TokenEmbedding
 from keras_transformer.layers.feed_forward import FeedForward, gelu_tanh
 from keras_transformer.layers.linformer import LinformerSelfAttention
-from keras_transformer.layers.position import PositionalEncoding
+from keras_transformer.layers.multi_head import MultiHeadAttention
+from keras_transformer.layers.position import (
+    LearnedPositions,
+    PositionalEncoding,
+    token_positions,
+)
+from keras_transformer.layers.position_bias import AlibiBias, PositionBias, RelativePositionBias
+from keras_transformer.layers.rotary import RotaryEmbedding
+from keras_transformer.layers.rotary_scaling import (
+    DynamicNtkScaling,
+    LinearScaling,
+    Llama3Scaling,
+    RotaryScaling,
+    YarnScaling,
+)
 from keras_transformer.layers.scores import (
     AdditiveScore,
     BilinearScore,
@@ -23,22 +37,34 @@ from keras_transformer.layers.scores import (
 
 __all__ = [
     "AdditiveScore",
+    "AlibiBias",
     "BilinearScore",
     "Dropout",
+    "DynamicNtkScaling",
     "FeedForward",
     "KeyValueCache",
     "LayerCache",
+    "LearnedPositions",
+    "LinearScaling",
     "LinformerSelfAttention",
+    "Llama3Scaling",
+    "MultiHeadAttention",
     "MultiHeadCrossAttention",
     "MultiHeadSelfAttention",
+    "PositionBias",
     "PositionalEncoding",
+    "RelativePositionBias",
+    "RotaryEmbedding",
+    "RotaryScaling",
     "TokenEmbedding",
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",
+    "YarnScaling",
     "attend",
     "dot_product",
     "gelu_tanh",
     "masked_softmax",
     "masks",
     "scaled_dot_product",
+    "token_positions",
 ]

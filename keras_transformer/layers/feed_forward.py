@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.checks import check_positive, check_rate
+from keras_transformer.layers.composite import CompositeLayer
 from keras_transformer.layers.dropout import Dropout
 
 
@@ -51,7 +52,7 @@ def get_activation(identifier):
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class FeedForward(keras.layers.Layer):
+class FeedForward(CompositeLayer):
     """Two dense layers, applied to each position alone; or three, with a gate.
 
         FFN(x) = activation(x W₁ + b₁) W₂ + b₂                            (plain)

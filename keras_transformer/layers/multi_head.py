@@ -9,14 +9,23 @@ from keras import ops
 
 from keras_transformer.layers import masks, scores
 from keras_transformer.layers.checks import check_choice, check_positive, check_rate
+from keras_transformer.layers.composite import CompositeLayer
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.norm import NORMS, make_norm
 
-# Backends whose `keras.ops.dot_product_attention` may be a fused kernel.
-FUSED = ("jax", "torch")
+
+def has_fused_kernel():
+    """Whether `keras.ops.dot_product_attention` is more than the plain path here.
+
+    It is on torch, and on an accelerator under JAX.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        return not keras.distribution.list_devices()[0].startswith("cpu")
+    return backend == "torch"
 
 
-class MultiHeadAttention(keras.layers.Layer):
+class MultiHeadAttention(CompositeLayer):
     """Projections, heads and `attend` of the two attention layers. Not used by itself.
 
     The sublayers `query`, `key`, `value` and `output_dense` (named "output") are
@@ -134,7 +143,8 @@ class MultiHeadAttention(keras.layers.Layer):
         Returns:
             A list of (B, H, T, K) or (B, N, T, K), one a layer.
         """
-        if len(layers) == 1 or any(layer.quantization_mode for layer in layers):
+        one_by_one = len(layers) == 1 or x.shape[1] == 1  # joining costs more than one position
+        if one_by_one or any(layer.quantization_mode for layer in layers):
             return [self.split_heads(layer(x)) for layer in layers]
         kernel = ops.concatenate([layer.kernel for layer in layers], axis=-1)
         # Inside `call` these casts do nothing: Keras has done them. `project_context` needs them.
@@ -189,8 +199,7 @@ class MultiHeadAttention(keras.layers.Layer):
         """
         dropout = self.score_dropout if training else None
         plain = self.score is scores.scaled_dot_product and self.soft_cap is None and bias is None
-        fused = plain and dropout is None and not return_scores
-        fused = fused and keras.backend.backend() in FUSED
+        fused = plain and dropout is None and not return_scores and has_fused_kernel()
         if causal and not (fused and mask is None):
             causal_mask = masks.causal_mask(ops.shape(query)[2], ops.shape(key)[2])
             mask, causal = masks.combine(causal_mask, mask), False

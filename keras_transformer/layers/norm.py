@@ -33,4 +33,6 @@ def make_norm(norm, epsilon=1e-6, **kwargs):
         Normalization".
     """
     check_choice("norm", norm, tuple(NORMS))
-    return NORMS[norm](epsilon=epsilon, **kwargs)
+    layer = NORMS[norm](epsilon=epsilon, **kwargs)
+    layer.supports_masking = True  # RMSNormalization would drop the mask, with a warning
+    return layer

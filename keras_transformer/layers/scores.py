@@ -211,10 +211,19 @@ def masked_softmax(logits, mask=None):
     >>> np.asarray(masked_softmax(logits, mask))[0, 0].tolist()
     [[1.0, 0.0], [0.0, 0.0]]
     """
+    scores = ops.softmax(mask_logits(logits, mask), axis=-1)
+    return scores if mask is None else ops.where(has_key(mask), scores, 0.0)
+
+
+def mask_logits(logits, mask):
+    """Logits in float32, those of masked keys so low that their softmax is exactly 0."""
     logits = ops.cast(logits, "float32")
-    if mask is None:
-        return ops.softmax(logits, axis=-1)
-    return ops.where(mask, ops.softmax(ops.where(mask, logits, MASKED_SCORE), axis=-1), 0.0)
+    return logits if mask is None else ops.where(mask, logits, MASKED_SCORE)
+
+
+def has_key(mask):
+    """Whether a query has any allowed key: (…, T, 1) boolean; elsewhere a softmax is uniform."""
+    return ops.any(mask, axis=-1, keepdims=True)
 
 
 def attend(
@@ -272,11 +281,15 @@ def attend(
         logits = soft_cap * ops.tanh(logits / soft_cap)
     if bias is not None:
         logits = logits + ops.cast(bias, "float32")
-    scores = masked_softmax(logits, mask)
+    scores = ops.softmax(mask_logits(logits, mask), axis=-1)
     weights = scores if dropout is None else dropout(scores)
     weights = fold_heads(ops.cast(weights, value.dtype), value.shape[1])
-    output = ops.einsum("bnts,bnsk->bntk", weights, value)
-    return unfold_heads(output, num_heads, length), scores
+    output = unfold_heads(ops.einsum("bnts,bnsk->bntk", weights, value), num_heads, length)
+    if mask is None:
+        return output, scores
+    # Zeros of (B, H, T, K) rather than of all scores, which compiled code skips where nobody asks.
+    attends = has_key(mask)
+    return ops.where(attends, output, 0.0), ops.where(attends, scores, 0.0)
 
 
 def fused_attend(query, key, value, mask=None, causal=False):
@@ -309,7 +322,7 @@ def fused_attend(query, key, value, mask=None, causal=False):
         key, value = (repeat_heads(x, query.shape[1]) for x in (key, value))
     attends = None
     if mask is not None:
-        attends = ops.any(mask, axis=-1, keepdims=True)  # one row for each query
+        attends = has_key(mask)
         mask = ops.logical_or(mask, ops.logical_not(attends))
         mask = ops.reshape(mask, (1,) * (4 - len(mask.shape)) + tuple(ops.shape(mask)))
         lengths = (ops.shape(query)[2], ops.shape(key)[2])

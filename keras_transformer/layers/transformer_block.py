@@ -16,6 +16,7 @@ from keras_transformer.layers.checks import (
     check_rate,
     serialized,
 )
+from keras_transformer.layers.composite import CompositeLayer
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.feed_forward import FeedForward, get_activation
 from keras_transformer.layers.multi_head import (
@@ -26,7 +27,7 @@ from keras_transformer.layers.multi_head import (
 from keras_transformer.layers.norm import NORMS, make_norm
 
 
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(CompositeLayer):
     """Settings, hooks and residual connections of the two blocks. Not used by itself.
 
     A subclass overrides `make_self_attention`, `make_cross_attention`, `make_feed_forward` or
