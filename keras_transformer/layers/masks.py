@@ -59,7 +59,13 @@ def check_padding_mask(mask, length=None):
 
 
 def may_equal(size, other):
-    """Whether two sizes are the same, or may be since one of them is not known yet."""
+    """Whether two sizes are the same, or may be since one of them is not known yet.
+
+    Example:
+
+    >>> may_equal(3, 4), may_equal(3, None)
+    (False, True)
+    """
     return not (isinstance(size, int) and isinstance(other, int)) or size == other
 
 

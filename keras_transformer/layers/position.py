@@ -162,7 +162,7 @@ class LearnedPositions(keras.layers.Layer):
 
     >>> import numpy as np
     >>> layer = LearnedPositions(max_length=3)
-    >>> layer(np.zeros((1, 2, 4), "float32")).shape == (1, 2, 4), layer.embeddings.shape
+    >>> layer(np.zeros((1, 2, 4), "float32")).shape == (1, 2, 4), tuple(layer.embeddings.shape)
     (True, (3, 4))
 
     Reference:

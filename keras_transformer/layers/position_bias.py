@@ -130,7 +130,7 @@ class RelativePositionBias(PositionBias):
     Example:
 
     >>> layer = RelativePositionBias(num_heads=2)
-    >>> layer(3, 5).shape == (2, 3, 5), layer.embeddings.shape
+    >>> layer(3, 5).shape == (2, 3, 5), tuple(layer.embeddings.shape)
     (True, (32, 2))
 
     Reference:

@@ -57,7 +57,7 @@ def scaled_dot_product(query, key):
 
     >>> import numpy as np
     >>> q, k = np.ones((1, 4, 3, 9), "float32"), np.ones((1, 2, 6, 9), "float32")
-    >>> float(scaled_dot_product(q, k)[0, 0, 0, 0])
+    >>> round(float(scaled_dot_product(q, k)[0, 0, 0, 0]), 4)   # 9 / √9
     3.0
 
     Reference:
@@ -124,7 +124,7 @@ class BilinearScore(keras.layers.Layer):
 
     >>> import numpy as np
     >>> q, k = np.ones((1, 2, 3, 4), "float32"), np.ones((1, 2, 7, 4), "float32")
-    >>> float(BilinearScore()(q, k)[0, 0, 0, 0])
+    >>> round(float(BilinearScore()(q, k)[0, 0, 0, 0]), 4)   # 4 / √4
     2.0
 
     Reference:
