@@ -40,7 +40,7 @@ def sine_and_cosine(positions, frequency):
         angle = ops.cast(positions, "float32")[..., None] * frequency
         return ops.sin(angle), ops.cos(angle)
     sine = cosine = None
-    for step, table in zip(STEPS, tables(frequency.tobytes()), strict=True):
+    for step, table in zip(STEPS, tables(tuple(frequency.tolist())), strict=True):
         digit = positions // step % BASE
         rows = ops.take(ops.convert_to_tensor(table), digit, axis=0)  # (..., 2·N)
         sin, cos = ops.split(rows, 2, axis=-1)
@@ -52,12 +52,12 @@ def sine_and_cosine(positions, frequency):
 
 
 @functools.lru_cache(maxsize=32)
-def tables(frequency_bytes):
+def tables(frequency):
     """For each step, (BASE, 2·N) float32: the sines, then the cosines, of digit · step · frequency.
 
     Kept between calls, since without compilation they would cost more than all that follows.
     """
-    frequency = np.frombuffer(frequency_bytes)
+    frequency = np.array(frequency)
     angles = [np.arange(BASE)[:, None] * (step * frequency) for step in STEPS]
     return [np.concatenate([np.sin(a), np.cos(a)], axis=-1).astype("float32") for a in angles]
 

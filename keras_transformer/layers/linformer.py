@@ -97,6 +97,14 @@ class LinformerSelfAttention(MultiHeadSelfAttention):
         weights = ops.take(weights, ops.arange(ops.shape(x)[2]), axis=1)  # (R, T)
         return ops.einsum("rt,bntk->bnrk", ops.cast(weights, x.dtype), x)
 
+    def compute_output_spec(self, x, *args, return_attention_scores=False, **kwargs):
+        # Else torch would call the layer with a made-up length.
+        output = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return output
+        shape = (x.shape[0], self.num_heads, x.shape[1], self.compressed_length)
+        return output, keras.KerasTensor(shape, dtype="float32")
+
     def get_config(self):
         config = super().get_config()
         for name in ("causal", "window", "position_bias"):

@@ -205,6 +205,9 @@ class LearnedPositions(keras.layers.Layer):
         vectors = ops.take(self.embeddings, self.start + positions, axis=0)
         return masks.propagate(x + vectors, padding_mask)
 
+    def compute_output_shape(self, input_shape):
+        return input_shape  # else torch would call the layer with a made-up length
+
     def check_length(self, length, start_index):
         """Refuses an input that reaches beyond the table, as far as the numbers are known."""
         first = start_index if isinstance(start_index, int) else 0

@@ -21,9 +21,9 @@ def gradient(function, x):
         return np.asarray(jax.grad(function)(jax.numpy.asarray(x)))
     import torch
 
-    x = torch.tensor(x, requires_grad=True)
+    x = keras.ops.convert_to_tensor(x).detach().clone().requires_grad_()  # bfloat16 too
     function(x).backward()
-    return x.grad.numpy()
+    return to_numpy(x.grad)
 
 
 def to_numpy(x):

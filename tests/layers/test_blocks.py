@@ -268,7 +268,7 @@ def test_another_feed_forward_changes_that_part_only():
     others = {name: kind for name, kind in kinds(plain).items() if name not in inside}
     assert others == {n: k for n, k in kinds(changed).items() if n != "feed_forward"}
     changed.self_attention.set_weights(plain.self_attention.get_weights())
-    x = normal(B, T, D)
+    x = ops.convert_to_tensor(normal(B, T, D))
     expected = changed.attention_residual[2](x + changed.self_attention(x))
     expected = changed.feed_forward_residual[2](3.0 * expected)
     same(changed(x), expected)
