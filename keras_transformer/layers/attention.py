@@ -9,6 +9,8 @@ from keras import ops
 from keras_transformer.layers import masks
 from keras_transformer.layers.checks import as_layer, check_positive, serialized
 from keras_transformer.layers.multi_head import MultiHeadAttention
+from keras_transformer.layers.position_bias import PositionBias
+from keras_transformer.layers.rotary import RotaryEmbedding
 from keras_transformer.layers.scores import attend
 
 __all__ = ["MultiHeadCrossAttention", "MultiHeadSelfAttention", "attend"]
@@ -95,11 +97,21 @@ class MultiHeadSelfAttention(MultiHeadAttention):
             check_positive("window", window)
         self.causal = causal
         self.window = window
-        self.rotary = as_layer("rotary", rotary)
-        self.position_bias = as_layer("position_bias", position_bias)
+        self.rotary = as_layer("rotary", rotary, RotaryEmbedding)
+        self.position_bias = as_layer("position_bias", position_bias, PositionBias)
+        biased_heads = getattr(self.position_bias, "num_heads", num_heads)
+        if biased_heads != num_heads:
+            raise ValueError(
+                "position_bias must have as many heads as the layer; "
+                f"received {biased_heads} and num_heads={num_heads}"
+            )
 
     def build(self, input_shape):
         self.build_projections(input_shape[-1], input_shape[-1])
+        if self.rotary is not None and not self.rotary.built:
+            self.rotary.build((None, self.num_heads, None, self.key_dim))
+        if self.position_bias is not None and not self.position_bias.built:
+            self.position_bias.build()
 
     def call(
         self,
@@ -117,7 +129,10 @@ class MultiHeadSelfAttention(MultiHeadAttention):
             padding_mask = masks.implicit_mask(x)
         query, key, value = self.project(x, self.query, self.key, self.value)  # (B, H|N, T, K)
         query, key = self.query_norm(query), self.key_norm(key)
-        offset = 0 if cache is None else cache.index
+        offset = 0
+        if cache is not None:
+            self.check_cache(cache, segment_ids)
+            offset = cache.index
         if self.rotary is not None:
             query = self.rotary(query, start_index=offset, positions=positions)
             key = self.rotary(key, start_index=offset, positions=positions)
@@ -134,9 +149,9 @@ class MultiHeadSelfAttention(MultiHeadAttention):
                 None if self.window is None else masks.window_mask(*lengths, self.window, offset),
                 masks.padding_mask(padding_mask, key.shape[2]),
                 masks.attention_mask(attention_mask, query.shape[2], key.shape[2]),
-                None if segment_ids is None else masks.segment_mask(segment_ids, segment_ids),
+                masks.own_segment_mask(segment_ids, query.shape[2]),
             ),
-            bias=self.bias(attention_bias, *lengths, offset),
+            bias=self.joint_bias(attention_bias, *lengths, offset),
             causal=self.causal and cache is None,
             return_scores=return_attention_scores,
             training=training,
@@ -146,8 +161,20 @@ class MultiHeadSelfAttention(MultiHeadAttention):
             masks.propagate(output, padding_mask)
         return with_extras(output, scores if return_attention_scores else None, cache)
 
-    def bias(self, attention_bias, query_length, key_length, offset):
+    def check_cache(self, cache, segment_ids):
+        """Refuses a cache for other heads, whose numbers would be wrong without an error."""
+        found, needed = cache.key.shape[1::2], (self.num_kv_heads, self.key_dim)
+        if tuple(found) != needed:
+            raise ValueError(
+                "cache must hold (num_kv_heads, head_dim) = "
+                f"{needed}; received one with {tuple(found)}"
+            )
+        if segment_ids is not None:
+            raise ValueError("segment_ids and cache exclude each other; received both")
+
+    def joint_bias(self, attention_bias, query_length, key_length, offset):
         """The sum of the call's bias and that of the positions, or None."""
+        check_attention_bias(attention_bias)
         if self.position_bias is None:
             return attention_bias
         bias = self.position_bias(query_length, key_length, offset)  # (H, T, S)
@@ -214,6 +241,8 @@ class MultiHeadCrossAttention(MultiHeadAttention):
 
     def project_context(self, context):
         """Keys and values of a context (B, S, C): a pair of (B, N, S, K)."""
+        if not self.built:
+            raise ValueError(f"{self.name!r} must be built or called before it projects a context")
         key, value = self.project(context, self.key, self.value)
         return self.key_norm(key), value
 
@@ -245,7 +274,7 @@ class MultiHeadCrossAttention(MultiHeadAttention):
                 masks.padding_mask(padding_mask, key.shape[2]),
                 masks.attention_mask(attention_mask, x.shape[1], key.shape[2]),
             ),
-            bias=attention_bias,
+            bias=check_attention_bias(attention_bias),
             return_scores=return_attention_scores,
             training=training,
         )
@@ -288,3 +317,16 @@ def with_extras(output, *extras):
     """The output alone, or a tuple of it and those extras that are not None."""
     extras = tuple(extra for extra in extras if extra is not None)
     return (output, *extras) if extras else output
+
+
+def check_attention_bias(bias):
+    """The bias, if it is a float tensor that may broadcast to (B, H, T, S), or None."""
+    if bias is None:
+        return None
+    dtype = keras.backend.standardize_dtype(bias.dtype)
+    if not keras.backend.is_float_dtype(dtype) or not 2 <= len(bias.shape) <= 4:
+        raise ValueError(
+            "attention_bias must be a float tensor that broadcasts to (B, H, T, S), of rank 2 to "
+            f"4; received shape {tuple(bias.shape)} and dtype {dtype}"
+        )
+    return bias

@@ -33,8 +33,8 @@ class TransformerEncoderBlock(TransformerBlock):
         parallel: whether attention and feed-forward both start from the block's input, as in
             GPT-NeoX; with `norm_first` only.
         use_bias: whether dense layers have biases.
-        rotary, position_bias, window, query_key_norm, soft_cap: of the self-attention; see
-            `MultiHeadSelfAttention`.
+        rotary, position_bias, window: of the self-attention; see `MultiHeadSelfAttention`.
+        query_key_norm, score, soft_cap: of all attention; see `MultiHeadSelfAttention`.
 
     Call:
         x: (B, T, D) float.
@@ -70,8 +70,8 @@ class TransformerEncoderBlock(TransformerBlock):
         self.self_attention.build(input_shape)
         self.feed_forward = self.make_feed_forward(name="feed_forward")
         self.feed_forward.build(input_shape)
-        self.attention_residual = self.build_residual("self_attention", input_shape)
-        self.feed_forward_residual = self.build_residual("feed_forward", input_shape)
+        self.attention_residual = self.make_residual("self_attention", input_shape)
+        self.feed_forward_residual = self.make_residual("feed_forward", input_shape)
 
     def call(
         self,
@@ -138,8 +138,8 @@ class TransformerDecoderBlock(TransformerBlock):
         parallel: whether attention and feed-forward both start from the block's input, as in
             GPT-NeoX; with `norm_first` only.
         use_bias: whether dense layers have biases.
-        rotary, position_bias, window, query_key_norm, soft_cap: of the self-attention; see
-            `MultiHeadSelfAttention`.
+        rotary, position_bias, window: of the self-attention; see `MultiHeadSelfAttention`.
+        query_key_norm, score, soft_cap: of all attention; see `MultiHeadSelfAttention`.
 
     Call:
         x: (R, T, D) float.
@@ -182,7 +182,7 @@ class TransformerDecoderBlock(TransformerBlock):
         self.hidden_dim = x_shape[-1]
         self.self_attention = self.make_self_attention(name="self_attention", causal=True)
         self.self_attention.build(x_shape)
-        self.attention_residual = self.build_residual("self_attention", x_shape)
+        self.attention_residual = self.make_residual("self_attention", x_shape)
         self.cross_attention = None
         if context_shape is not None:
             if self.parallel:
@@ -191,13 +191,18 @@ class TransformerDecoderBlock(TransformerBlock):
                 )
             self.cross_attention = self.make_cross_attention(name="cross_attention")
             self.cross_attention.build(x_shape, context_shape)
-            self.cross_residual = self.build_residual("cross_attention", x_shape)
+            self.cross_residual = self.make_residual("cross_attention", x_shape)
         self.feed_forward = self.make_feed_forward(name="feed_forward")
         self.feed_forward.build(x_shape)
-        self.feed_forward_residual = self.build_residual("feed_forward", x_shape)
+        self.feed_forward_residual = self.make_residual("feed_forward", x_shape)
 
     def project_context(self, context):
         """Keys and values of a context for cross-attention, computed once while decoding."""
+        if not self.built or self.cross_attention is None:
+            raise ValueError(
+                f"{self.name!r} has no cross-attention to project a context for: it must be built "
+                "with one"
+            )
         return self.cross_attention.project_context(context)
 
     def call(

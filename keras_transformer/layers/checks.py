@@ -29,6 +29,19 @@ def check_rate(name, value):
         raise ValueError(f"{name} must be a number in [0, 1); received {value!r}")
 
 
+def check_positive_number(name, value):
+    """Refuses anything but a number above 0.
+
+    Example:
+
+    >>> check_positive_number("soft_cap", 0.0)
+    Traceback (most recent call last):
+    ValueError: soft_cap must be a positive number; received 0.0
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise ValueError(f"{name} must be a positive number; received {value!r}")
+
+
 def check_choice(name, value, allowed):
     """Refuses a value that is not among the allowed.
 
@@ -43,19 +56,19 @@ def check_choice(name, value, allowed):
         raise ValueError(f"{name} must be one of {names}; received {value!r}")
 
 
-def as_layer(name, value):
+def as_layer(name, value, kind):
     """A layer that was passed as an argument, from itself or from its serialized form.
 
     Example:
 
-    >>> as_layer("rotary", "yes")
+    >>> as_layer("rotary", "yes", keras.layers.Layer)
     Traceback (most recent call last):
-    ValueError: rotary must be a Keras layer or None; received 'yes'
+    ValueError: rotary must be a Layer or None; received 'yes'
     """
     if isinstance(value, dict):
         value = keras.saving.deserialize_keras_object(value)
-    if value is not None and not isinstance(value, keras.layers.Layer):
-        raise ValueError(f"{name} must be a Keras layer or None; received {value!r}")
+    if value is not None and not isinstance(value, kind):
+        raise ValueError(f"{name} must be a {kind.__name__} or None; received {value!r}")
     return value
 
 

@@ -70,7 +70,7 @@ def may_equal(size, other):
 
 
 def attention_mask(mask, query_length=None, key_length=None):
-    """A mask over pairs of query and key, brought to rank 4.
+    """A mask over pairs of query and key, so that it broadcasts to (B, H, T, S).
 
     Args:
         mask: boolean (T, S), (B, T, S) or (B, H, T, S); or None.
@@ -209,6 +209,37 @@ def segment_mask(query_segments, key_segments):
            [0, 0, 1]])
     """
     return query_segments[:, None, :, None] == key_segments[:, None, None, :]
+
+
+def own_segment_mask(segment_ids, length=None):
+    """Keeps the packed sequences of self-attention apart; see `segment_mask`.
+
+    Args:
+        segment_ids: (B, T) integers, or None.
+        length: T, where it is known.
+
+    Returns:
+        (B, 1, T, T) boolean, or None.
+
+    Raises:
+        ValueError: the segments do not have two dimensions, or not the length of the sequence.
+
+    Example:
+
+    >>> import numpy as np
+    >>> own_segment_mask(np.array([1, 1, 2]))
+    Traceback (most recent call last):
+    ValueError: segment_ids must have shape (batch, length); received shape (3,)
+    """
+    if segment_ids is None:
+        return None
+    shape = tuple(segment_ids.shape)
+    if len(shape) != 2 or not may_equal(shape[1], length):
+        raise ValueError(
+            f"segment_ids must have shape (batch, length{f' = {length}' if length else ''}); "
+            f"received shape {shape}"
+        )
+    return segment_mask(segment_ids, segment_ids)
 
 
 def combine(*masks):

@@ -8,7 +8,12 @@ import numpy as np
 from keras import ops
 
 from keras_transformer.layers import masks, scores
-from keras_transformer.layers.checks import check_choice, check_positive, check_rate
+from keras_transformer.layers.checks import (
+    check_choice,
+    check_positive,
+    check_positive_number,
+    check_rate,
+)
 from keras_transformer.layers.composite import CompositeLayer
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.norm import NORMS, make_norm
@@ -73,7 +78,8 @@ class MultiHeadAttention(CompositeLayer):
             check_positive("head_dim", head_dim)
         check_rate("dropout", dropout)
         check_query_key_norm(query_key_norm)
-        check_soft_cap(soft_cap)
+        if soft_cap is not None:
+            check_positive_number("soft_cap", soft_cap)
         self.supports_masking = True
         self.num_heads = num_heads
         self.num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
@@ -200,11 +206,12 @@ class MultiHeadAttention(CompositeLayer):
         dropout = self.score_dropout if training else None
         plain = self.score is scores.scaled_dot_product and self.soft_cap is None and bias is None
         fused = plain and dropout is None and not return_scores and has_fused_kernel()
-        if causal and not (fused and mask is None):
-            causal_mask = masks.causal_mask(ops.shape(query)[2], ops.shape(key)[2])
-            mask, causal = masks.combine(causal_mask, mask), False
+        if fused and mask is None:
+            return scores.fused_attend(query, key, value, causal=causal), None
+        if causal:
+            mask = masks.combine(masks.causal_mask(ops.shape(query)[2], ops.shape(key)[2]), mask)
         if fused:
-            return scores.fused_attend(query, key, value, mask, causal), None
+            return scores.fused_attend(query, key, value, mask), None
         return scores.attend(query, key, value, mask, bias, self.score, self.soft_cap, dropout)
 
     def get_config(self):
@@ -246,17 +253,3 @@ def check_heads(num_heads, num_kv_heads):
 def check_query_key_norm(value):
     """Refuses anything but the name of a normalisation, or None for none."""
     check_choice("query_key_norm", value, (*NORMS, None))
-
-
-def check_soft_cap(value):
-    """Refuses anything but a positive number, or None for no cap.
-
-    Example:
-
-    >>> check_soft_cap(0.0)
-    Traceback (most recent call last):
-    ValueError: soft_cap must be a positive number or None; received 0.0
-    """
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if value is not None and not (number and value > 0):
-        raise ValueError(f"soft_cap must be a positive number or None; received {value!r}")

@@ -13,6 +13,7 @@ from keras_transformer.layers.checks import (
     as_layer,
     check_choice,
     check_positive,
+    check_positive_number,
     check_rate,
     serialized,
 )
@@ -22,17 +23,19 @@ from keras_transformer.layers.feed_forward import FeedForward, get_activation
 from keras_transformer.layers.multi_head import (
     check_heads,
     check_query_key_norm,
-    check_soft_cap,
 )
 from keras_transformer.layers.norm import NORMS, make_norm
+from keras_transformer.layers.position_bias import PositionBias
+from keras_transformer.layers.rotary import RotaryEmbedding
+from keras_transformer.layers.scores import get_score, serialize_score
 
 
 class TransformerBlock(CompositeLayer):
     """Settings, hooks and residual connections of the two blocks. Not used by itself.
 
-    A subclass overrides `make_self_attention`, `make_cross_attention`, `make_feed_forward` or
-    `make_norm` to change that part and nothing else. Hooks run when the block is built, so they
-    may use what the subclass's constructor set, and `self.hidden_dim`.
+    A subclass overrides `make_self_attention`, `make_cross_attention`, `make_feed_forward`,
+    `make_norm` or `make_residual` to change that part and nothing else. Hooks run when the block
+    is built, so they may use what the subclass's constructor set, and `self.hidden_dim`.
 
     Args:
         num_heads: H.
@@ -50,8 +53,8 @@ class TransformerBlock(CompositeLayer):
         parallel: whether attention and feed-forward both start from the block's input, instead of
             one after the other; pre-norm only.
         use_bias: whether dense layers have biases.
-        rotary, position_bias, window, query_key_norm, soft_cap: of the self-attention; see
-            `MultiHeadSelfAttention`.
+        rotary, position_bias, window: of the self-attention; see `MultiHeadSelfAttention`.
+        query_key_norm, score, soft_cap: of all attention; see `MultiHeadSelfAttention`.
 
     Example:
 
@@ -81,6 +84,7 @@ class TransformerBlock(CompositeLayer):
         position_bias=None,
         window=None,
         query_key_norm=None,
+        score="scaled_dot_product",
         soft_cap=None,
         **kwargs,
     ):
@@ -111,27 +115,24 @@ class TransformerBlock(CompositeLayer):
         self.norm_epsilon = norm_epsilon
         self.parallel = parallel
         self.use_bias = use_bias
-        self.rotary = as_layer("rotary", rotary)
-        self.position_bias = as_layer("position_bias", position_bias)
+        self.rotary = as_layer("rotary", rotary, RotaryEmbedding)
+        self.position_bias = as_layer("position_bias", position_bias, PositionBias)
         self.window = window
         self.query_key_norm = query_key_norm
+        self.score = score if isinstance(score, str) else get_score(score)
         self.soft_cap = soft_cap
         if window is not None:
             check_positive("window", window)
         check_query_key_norm(query_key_norm)
-        check_soft_cap(soft_cap)
+        if head_dim is not None:
+            check_positive("head_dim", head_dim)
+        if soft_cap is not None:
+            check_positive_number("soft_cap", soft_cap)
+        check_positive_number("norm_epsilon", norm_epsilon)
 
     def make_self_attention(self, name, causal=False):
         """The self-attention layer."""
-        return MultiHeadSelfAttention(
-            causal=causal,
-            rotary=self.rotary,
-            position_bias=self.position_bias,
-            window=self.window,
-            soft_cap=self.soft_cap,
-            name=name,
-            **self.attention_arguments(),
-        )
+        return MultiHeadSelfAttention(causal=causal, name=name, **self.self_attention_arguments())
 
     def make_cross_attention(self, name):
         """The attention layer from decoder to encoder."""
@@ -162,11 +163,30 @@ class TransformerBlock(CompositeLayer):
             dropout=self.attention_dropout,
             use_bias=self.use_bias,
             query_key_norm=self.query_key_norm,
+            score=self.score,
+            soft_cap=self.soft_cap,
             dtype=self.dtype_policy,
         )
 
-    def build_residual(self, name, shape):
-        """Norm and dropout of one residual connection: (before, dropout, after)."""
+    def self_attention_arguments(self):
+        """What self-attention is made with, but for its name and whether it is causal."""
+        return dict(
+            rotary=self.rotary,
+            position_bias=self.position_bias,
+            window=self.window,
+            **self.attention_arguments(),
+        )
+
+    def make_residual(self, name, shape):
+        """What stands around a sublayer f: `after(x + dropout(f(before(x))))`, all built.
+
+        Args:
+            name: the sublayer's.
+            shape: of the block's input.
+
+        Returns:
+            `(before, dropout, after)`, three layers; `dropout` is called with `training`.
+        """
         norm = self.make_norm(name=f"{name}_norm")
         norm.build(shape)
         dropout = Dropout(self.dropout, dtype=self.dtype_policy, name=f"{name}_dropout")
@@ -194,5 +214,6 @@ class TransformerBlock(CompositeLayer):
             "position_bias": serialized(self.position_bias),
             "window": self.window,
             "query_key_norm": self.query_key_norm,
+            "score": self.score if isinstance(self.score, str) else serialize_score(self.score),
             "soft_cap": self.soft_cap,
         }

@@ -19,8 +19,6 @@ def gradient(function, x):
         import jax
 
         return np.asarray(jax.grad(function)(jax.numpy.asarray(x)))
-    import torch
-
     x = keras.ops.convert_to_tensor(x).detach().clone().requires_grad_()  # bfloat16 too
     function(x).backward()
     return to_numpy(x.grad)

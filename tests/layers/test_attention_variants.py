@@ -8,10 +8,13 @@ from keras import ops
 
 from keras_transformer.layers import (
     AdditiveScore,
+    AlibiBias,
     BilinearScore,
     KeyValueCache,
     MultiHeadCrossAttention,
     MultiHeadSelfAttention,
+    RelativePositionBias,
+    RotaryEmbedding,
     attend,
     dot_product,
     masks,
@@ -305,10 +308,11 @@ def test_gradients_are_those_of_the_plain_path(monkeypatch):
         ({"num_kv_heads": 4}, "num_kv_heads must divide num_heads; received num_kv_heads=4"),
         ({"num_kv_heads": 0}, "num_kv_heads must be a positive integer; received 0"),
         ({"window": 0}, "window must be a positive integer; received 0"),
-        ({"soft_cap": -1.0}, "soft_cap must be a positive number or None; received -1.0"),
+        ({"soft_cap": -1.0}, "soft_cap must be a positive number; received -1.0"),
         ({"query_key_norm": "batch"}, "query_key_norm must be one of 'layer', 'rms', None"),
-        ({"rotary": 5}, "rotary must be a Keras layer or None; received 5"),
-        ({"position_bias": "alibi"}, "position_bias must be a Keras layer or None"),
+        ({"rotary": 5}, "rotary must be a RotaryEmbedding or None; received 5"),
+        ({"position_bias": AlibiBias(3)}, "received 3 and num_heads=6"),
+        ({"position_bias": "alibi"}, "position_bias must be a PositionBias or None"),
     ],
 )
 def test_constructor_errors_name_argument_value_and_what_is_allowed(settings, message):
@@ -322,3 +326,38 @@ def test_masks_of_another_length_are_refused():
         layer(x, padding_mask=np.ones((B, T - 1), bool))
     with pytest.raises(ValueError, match=r"\(T, S\) = \(7, 7\).*received shape \(7, 6\)"):
         layer(x, attention_mask=np.ones((T, T - 1), bool))
+
+
+def test_segments_and_biases_of_a_wrong_shape_are_refused():
+    layer, x = self_attention(), normal(B, T, D)
+    with pytest.raises(ValueError, match=r"length = 7\); received shape \(2, 6\)"):
+        layer(x, segment_ids=np.ones((B, T - 1), "int32"))
+    with pytest.raises(ValueError, match=r"segment_ids must have shape .* received shape \(7,\)"):
+        layer(x, segment_ids=np.ones(T, "int32"))
+    with pytest.raises(ValueError, match="attention_bias must be a float tensor .*bool"):
+        layer(x, attention_bias=np.ones((T, T), bool))
+
+
+def test_a_cache_for_other_heads_is_refused():
+    layer, x = self_attention(num_kv_heads=N, causal=True), normal(B, T, D)
+    cache = KeyValueCache.create(1, B, H, S, K).layer(0)
+    with pytest.raises(ValueError, match=r"\(3, 5\); received one with \(6, 5\)"):
+        layer(x, cache=cache)
+    cache = KeyValueCache.create(1, B, N, S, K).layer(0)
+    with pytest.raises(ValueError, match="segment_ids and cache exclude each other"):
+        layer(x, cache=cache, segment_ids=np.ones((B, T), "int32"))
+
+
+def test_building_a_layer_makes_all_its_weights():
+    layer = MultiHeadSelfAttention(H, K, position_bias=RelativePositionBias(H))
+    layer.build((None, None, D))
+    count = len(layer.weights)
+    layer(normal(B, T, D))
+    assert len(layer.weights) == count == 9
+    with pytest.raises(ValueError, match="even head width"):
+        MultiHeadSelfAttention(H, 5, rotary=RotaryEmbedding()).build((None, None, D))
+
+
+def test_an_unbuilt_cross_attention_projects_nothing():
+    with pytest.raises(ValueError, match="must be built or called before"):
+        MultiHeadCrossAttention(H, K).project_context(normal(B, S, D))

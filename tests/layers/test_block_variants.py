@@ -7,8 +7,10 @@ from backend_tools import gradient, randomise, same, to_numpy
 from keras import ops
 
 from keras_transformer.layers import (
+    AlibiBias,
     FeedForward,
     KeyValueCache,
+    RotaryEmbedding,
     TransformerDecoderBlock,
     TransformerEncoderBlock,
     gelu_tanh,
@@ -30,10 +32,12 @@ def make(cls, context=False, **settings):
 VARIANTS = {
     "neox": dict(norm_first=True, parallel=True, activation="gelu"),
     "llama": dict(norm="rms", norm_first=True, num_kv_heads=N, activation="silu", gated=True,
-                  use_bias=False),
+                  use_bias=False, head_dim=6, rotary=RotaryEmbedding()),
     "gemma": dict(norm="rms", norm_first=True, num_kv_heads=1, head_dim=5, activation="gelu_tanh",
                   gated=True, soft_cap=3.0, window=3, query_key_norm="rms"),
+    "alibi": dict(position_bias=AlibiBias(H), norm_first=True),
     "post": dict(num_kv_heads=N, query_key_norm="layer"),
+    "unscaled": dict(norm="rms", norm_first=True, use_bias=False, score="dot_product"),
 }  # fmt: skip
 
 
@@ -105,6 +109,10 @@ def test_an_unknown_activation_or_norm_is_refused():
         TransformerEncoderBlock(H, F, norm="batch")
     with pytest.raises(ValueError, match="received num_kv_heads=3 and num_heads=4"):
         TransformerEncoderBlock(H, F, num_kv_heads=3)
+    with pytest.raises(ValueError, match="norm_epsilon must be a positive number; received -1"):
+        TransformerEncoderBlock(H, F, norm_epsilon=-1)
+    with pytest.raises(ValueError, match="no cross-attention to project a context for"):
+        make(TransformerDecoderBlock).project_context(normal(B, S, D))
     with pytest.raises(ValueError, match="window must be a positive integer; received 0"):
         TransformerDecoderBlock(H, F, window=0)
 
