@@ -9,6 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Two test processes: compilation, which takes most of the time, uses one core
 PYTEST := $(PY) -m pytest -q -n 2 --dist worksteal
 PORTABLE := layers models generation training data checkpoints
+ON_TORCH := layers models
 
 # TensorFlow 2.21 is published for Python 3.11 to 3.13
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -17,7 +18,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	if $$p -c '$(FITS)' 2>/dev/null; then echo $$p; break; fi; done)
 endif
 
-.PHONY: help quickstart test test-slow lint clean
+.PHONY: help quickstart test test-slow test-torch lint clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -32,6 +33,9 @@ test: $(VENV)/.test  ## the fast tests: all on TensorFlow, then the portable par
 
 test-slow: $(VENV)/.test  ## the tests that take minutes each
 	KERAS_BACKEND=tensorflow $(PYTEST) -m slow $(ARGS)
+
+test-torch: $(VENV)/.torch  ## the tests of layers and models on torch
+	KERAS_BACKEND=torch $(PYTEST) -m "not slow" $(ARGS) $(ON_TORCH:%=tests/%)
 
 lint: $(VENV)/.test  ## style, and which part may import which
 	$(VENV)/bin/ruff check .
@@ -60,3 +64,8 @@ $(VENV)/.test: setup.py pyproject.toml | $(PY)
 	@echo "Installing keras_transformer with what its tests need (about a minute, then never again) ..."
 	@$(INSTALL) ".[test]"
 	@touch $@ $(VENV)/.recipes
+
+$(VENV)/.torch: $(VENV)/.test
+	@echo "Installing torch ..."
+	@$(INSTALL) ".[torch]"
+	@touch $@

@@ -22,6 +22,7 @@ TENSORFLOW = [
     'tensorflow-text~=2.21.0; platform_system != "Windows"',  # publishes no wheels for Windows
 ]
 JAX = ["jax>=0.10,<0.11"]
+TORCH = ["torch==2.13.0"]  # pinned: each release is gigabytes on a machine with CUDA
 RECIPES = [
     "babel>=2.18,<3",
     "plotly>=7.1,<8",
@@ -48,6 +49,7 @@ setup(
     extras_require={
         "tensorflow": TENSORFLOW,
         "jax": JAX,
+        "torch": TORCH,
         "recipes": RECIPES,
         "test": TEST + TENSORFLOW + JAX + RECIPES,
     },
