@@ -46,6 +46,7 @@ class MultiHeadSelfAttention(MultiHeadAttention):
         soft_cap: c in c·tanh(score / c), before bias and softmax; None for no cap.
         kernel_initializer: of the projections; by default Glorot's uniform range, for queries,
             keys and values that of their joint matrix.
+        output_initializer: of the last projection; by default as the others.
 
     Call:
         x: (B, T, D) float.
@@ -203,7 +204,7 @@ class MultiHeadCrossAttention(MultiHeadAttention):
         head_dim: K; by default D / H, which must then be whole.
         dropout: rate on the attention scores.
         num_kv_heads, use_bias, use_output_bias, query_key_norm, score, soft_cap,
-            kernel_initializer: as in `MultiHeadSelfAttention`.
+            kernel_initializer, output_initializer: as in `MultiHeadSelfAttention`.
 
     Call:
         x: (R, T, D) float.

@@ -35,6 +35,11 @@ class TransformerEncoderBlock(TransformerBlock):
         use_bias: whether dense layers have biases.
         rotary, position_bias, window: of the self-attention; see `MultiHeadSelfAttention`.
         query_key_norm, score, soft_cap: of all attention; see `MultiHeadSelfAttention`.
+        use_attention_bias: whether the attention's projections have biases; by default `use_bias`.
+        use_output_bias: whether the last of them has one; by default as the others.
+        kernel_initializer: of all kernels; None for each layer's own default.
+        output_initializer: of the last kernel before each residual sum, which deep models start
+            smaller; by default as the others.
 
     Call:
         x: (B, T, D) float.
@@ -140,6 +145,11 @@ class TransformerDecoderBlock(TransformerBlock):
         use_bias: whether dense layers have biases.
         rotary, position_bias, window: of the self-attention; see `MultiHeadSelfAttention`.
         query_key_norm, score, soft_cap: of all attention; see `MultiHeadSelfAttention`.
+        use_attention_bias: whether the attention's projections have biases; by default `use_bias`.
+        use_output_bias: whether the last of them has one; by default as the others.
+        kernel_initializer: of all kernels; None for each layer's own default.
+        output_initializer: of the last kernel before each residual sum, which deep models start
+            smaller; by default as the others.
 
     Call:
         x: (R, T, D) float.

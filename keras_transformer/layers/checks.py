@@ -1,4 +1,4 @@
-"""Checks of constructor arguments; their messages name the argument and what came."""
+"""Checks and conversions of constructor arguments; messages name the argument and what came."""
 
 import keras
 
@@ -81,3 +81,17 @@ def serialized(layer):
     True
     """
     return None if layer is None else keras.saving.serialize_keras_object(layer)
+
+
+def fresh(initializer):
+    """An initializer for one more weight: an instance used twice would repeat its values.
+
+    Example:
+
+    >>> initializer = keras.initializers.RandomNormal(seed=None)
+    >>> fresh(initializer) is initializer
+    False
+    """
+    if isinstance(initializer, keras.initializers.Initializer):
+        return initializer.clone()
+    return initializer

@@ -6,7 +6,7 @@ B batch, T length, D width, F feed-forward width
 import keras
 from keras import ops
 
-from keras_transformer.layers.checks import check_positive, check_rate
+from keras_transformer.layers.checks import check_positive, check_rate, fresh
 from keras_transformer.layers.composite import CompositeLayer
 from keras_transformer.layers.dropout import Dropout
 
@@ -68,6 +68,8 @@ class FeedForward(CompositeLayer):
         use_bias: whether the dense layers have biases.
         gated: whether there is a gate. With `activation="silu"` that is SwiGLU, with "gelu_tanh"
             GEGLU.
+        kernel_initializer: of the kernels; by default Glorot's uniform.
+        output_initializer: of W₂; by default as the others.
 
     Call:
         x: (B, T, D) float.
@@ -91,7 +93,15 @@ class FeedForward(CompositeLayer):
     """
 
     def __init__(
-        self, ffn_dim, activation="relu", dropout=0.0, use_bias=True, gated=False, **kwargs
+        self,
+        ffn_dim,
+        activation="relu",
+        dropout=0.0,
+        use_bias=True,
+        gated=False,
+        kernel_initializer=None,
+        output_initializer=None,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         check_positive("ffn_dim", ffn_dim)
@@ -102,6 +112,8 @@ class FeedForward(CompositeLayer):
         self.dropout = dropout
         self.use_bias = use_bias
         self.gated = gated
+        self.kernel_initializer = keras.initializers.get(kernel_initializer or "glorot_uniform")
+        self.output_initializer = keras.initializers.get(output_initializer)
 
     def build(self, input_shape):
         hidden_dim = input_shape[-1]
@@ -115,8 +127,13 @@ class FeedForward(CompositeLayer):
 
     def make_dense(self, name, input_dim, units):
         """One dense layer, built."""
+        own = self.output_initializer if name == "outer" else None
         layer = keras.layers.Dense(
-            units, use_bias=self.use_bias, dtype=self.dtype_policy, name=name
+            units,
+            use_bias=self.use_bias,
+            kernel_initializer=fresh(own or self.kernel_initializer),
+            dtype=self.dtype_policy,
+            name=name,
         )
         layer.build((None, None, input_dim))
         return layer
@@ -146,4 +163,6 @@ class FeedForward(CompositeLayer):
             "dropout": self.dropout,
             "use_bias": self.use_bias,
             "gated": self.gated,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "output_initializer": keras.initializers.serialize(self.output_initializer),
         }

@@ -13,6 +13,7 @@ from keras_transformer.layers.checks import (
     check_positive,
     check_positive_number,
     check_rate,
+    fresh,
 )
 from keras_transformer.layers.composite import CompositeLayer
 from keras_transformer.layers.dropout import Dropout
@@ -50,6 +51,7 @@ class MultiHeadAttention(CompositeLayer):
         soft_cap: bound of the scores before the softmax; None for none.
         kernel_initializer: of the projections; by default Glorot's uniform range, for queries,
             keys and values that of their joint matrix.
+        output_initializer: of the last projection; by default as the others.
 
     Example:
 
@@ -70,6 +72,7 @@ class MultiHeadAttention(CompositeLayer):
         score="scaled_dot_product",
         soft_cap=None,
         kernel_initializer=None,
+        output_initializer=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -91,6 +94,7 @@ class MultiHeadAttention(CompositeLayer):
         self.score = scores.get_score(score, dtype=self.dtype_policy.name)
         self.soft_cap = soft_cap
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.output_initializer = keras.initializers.get(output_initializer)
         self.score_dropout = None
         if dropout:
             self.score_dropout = Dropout(dropout, dtype="float32", name="dropout")
@@ -118,13 +122,12 @@ class MultiHeadAttention(CompositeLayer):
 
     def make_dense(self, name, input_dim, units, default_initializer):
         """One projection, built; `default_initializer` serves where the user gave none."""
-        initializer = self.kernel_initializer or keras.initializers.get(default_initializer)
-        if isinstance(initializer, keras.initializers.Initializer):
-            initializer = initializer.clone()  # the instance itself would repeat its values
+        own = self.output_initializer if name == "output" else None
+        initializer = own or self.kernel_initializer or keras.initializers.get(default_initializer)
         layer = keras.layers.Dense(
             units,
             use_bias=self.use_output_bias if name == "output" else self.use_bias,
-            kernel_initializer=initializer,
+            kernel_initializer=fresh(initializer),
             dtype=self.dtype_policy,
             name=name,
         )
@@ -227,6 +230,7 @@ class MultiHeadAttention(CompositeLayer):
             "score": scores.serialize_score(self.score),
             "soft_cap": self.soft_cap,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "output_initializer": keras.initializers.serialize(self.output_initializer),
         }
 
 

@@ -55,6 +55,11 @@ class TransformerBlock(CompositeLayer):
         use_bias: whether dense layers have biases.
         rotary, position_bias, window: of the self-attention; see `MultiHeadSelfAttention`.
         query_key_norm, score, soft_cap: of all attention; see `MultiHeadSelfAttention`.
+        use_attention_bias: whether the attention's projections have biases; by default `use_bias`.
+        use_output_bias: whether the last of them has one; by default as the others.
+        kernel_initializer: of all kernels; None for each layer's own default.
+        output_initializer: of the last kernel before each residual sum, which deep models start
+            smaller; by default as the others.
 
     Example:
 
@@ -80,12 +85,16 @@ class TransformerBlock(CompositeLayer):
         norm_epsilon=1e-5,
         parallel=False,
         use_bias=True,
+        use_attention_bias=None,
+        use_output_bias=None,
         rotary=None,
         position_bias=None,
         window=None,
         query_key_norm=None,
         score="scaled_dot_product",
         soft_cap=None,
+        kernel_initializer=None,
+        output_initializer=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -115,12 +124,16 @@ class TransformerBlock(CompositeLayer):
         self.norm_epsilon = norm_epsilon
         self.parallel = parallel
         self.use_bias = use_bias
+        self.use_attention_bias = use_bias if use_attention_bias is None else use_attention_bias
+        self.use_output_bias = use_output_bias
         self.rotary = as_layer("rotary", rotary, RotaryEmbedding)
         self.position_bias = as_layer("position_bias", position_bias, PositionBias)
         self.window = window
         self.query_key_norm = query_key_norm
         self.score = score if isinstance(score, str) else get_score(score)
         self.soft_cap = soft_cap
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.output_initializer = keras.initializers.get(output_initializer)
         if window is not None:
             check_positive("window", window)
         check_query_key_norm(query_key_norm)
@@ -146,6 +159,8 @@ class TransformerBlock(CompositeLayer):
             dropout=self.activation_dropout,
             use_bias=self.use_bias,
             gated=self.gated,
+            kernel_initializer=self.kernel_initializer,
+            output_initializer=self.output_initializer,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -161,10 +176,13 @@ class TransformerBlock(CompositeLayer):
             head_dim=self.head_dim,
             num_kv_heads=self.num_kv_heads,
             dropout=self.attention_dropout,
-            use_bias=self.use_bias,
+            use_bias=self.use_attention_bias,
+            use_output_bias=self.use_output_bias,
             query_key_norm=self.query_key_norm,
             score=self.score,
             soft_cap=self.soft_cap,
+            kernel_initializer=self.kernel_initializer,
+            output_initializer=self.output_initializer,
             dtype=self.dtype_policy,
         )
 
@@ -210,10 +228,14 @@ class TransformerBlock(CompositeLayer):
             "norm_epsilon": self.norm_epsilon,
             "parallel": self.parallel,
             "use_bias": self.use_bias,
+            "use_attention_bias": self.use_attention_bias,
+            "use_output_bias": self.use_output_bias,
             "rotary": serialized(self.rotary),
             "position_bias": serialized(self.position_bias),
             "window": self.window,
             "query_key_norm": self.query_key_norm,
             "score": self.score if isinstance(self.score, str) else serialize_score(self.score),
             "soft_cap": self.soft_cap,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "output_initializer": keras.initializers.serialize(self.output_initializer),
         }
