@@ -1,0 +1,91 @@
+"""The decoder of GPT and its kin.
+
+B batch, T length, S cached length, D width
+"""
+
+import keras
+from keras import ops
+
+from keras_transformer.layers import KeyValueCache, TransformerDecoderBlock
+from keras_transformer.models.stack import TransformerStack
+from keras_transformer.models.stack_config import DecoderConfig
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class TransformerDecoder(TransformerStack):
+    """Tokens to hidden states that have seen what is before them.
+
+        x = dropout(E[token] + P[position]),  x = block(x) for each block,  norm(x)
+
+    Args:
+        config: a `DecoderConfig`.
+        block: a subclass of `TransformerDecoderBlock`, or None for itself.
+
+    Call:
+        inputs: (B, T) int32 token ids, or a dictionary of `token_ids` and, where there is padding,
+            `padding_mask` (B, T) boolean, True = real token.
+        training: whether dropout is active.
+
+    Returns:
+        (B, T, D) in the compute dtype.
+
+    Raises:
+        ValueError: the inputs lack `token_ids`, or have a key that is not known.
+
+    Example:
+
+    >>> import numpy as np
+    >>> config = DecoderConfig(vocab_size=11, num_layers=2, hidden_dim=8, num_heads=2, ffn_dim=16)
+    >>> TransformerDecoder(config)(np.array([[5, 6, 7]])).shape == (1, 3, 8)
+    True
+
+    Reference:
+        Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
+    """
+
+    config_class = DecoderConfig
+    block_class = TransformerDecoderBlock
+
+    def make_cache(self, batch_size, max_length):
+        """An empty `KeyValueCache` of S = `max_length` positions for all blocks."""
+        attention = self.blocks[0].self_attention
+        return KeyValueCache.create(
+            len(self.blocks),
+            batch_size,
+            attention.num_kv_heads,
+            max_length,
+            attention.key_dim,
+            self.compute_dtype,
+        )
+
+    def step(self, token_ids, cache, padding_mask=None):
+        """Hidden states of T more tokens of each row, given those in the cache.
+
+        Args:
+            token_ids: (B, T) int32.
+            cache: the `KeyValueCache` so far.
+            padding_mask: (B, S) boolean over the cached positions, True = real token, with which
+                learned and sinusoidal positions count real tokens only; or None.
+
+        Returns:
+            `(hidden states (B, T, D), the advanced cache)`.
+        """
+        x = self.embed_step(token_ids, cache.index, padding_mask)
+        bias = self.attention_bias(ops.shape(x)[1], ops.shape(cache.keys[0])[2], cache.index)
+        advanced = []
+        for i, block in enumerate(self.blocks):
+            x, layer = block(
+                x, padding_mask=padding_mask, attention_bias=bias, cache=cache.layer(i)
+            )
+            advanced.append(layer)
+        return self.norm(x), KeyValueCache.from_layers(advanced)
+
+    def embed_step(self, token_ids, index, padding_mask):
+        """Embedded tokens that stand at the cached positions from `index` on."""
+        if padding_mask is None:
+            return self.embed({"token_ids": token_ids}, start_index=index)
+        padding = ops.cast(ops.logical_not(padding_mask), "int32")  # (B, S)
+        before = ops.cumsum(padding, axis=1)  # how many of a row's positions are not real
+        here = index + ops.arange(ops.shape(token_ids)[1], dtype="int32")  # (T,)
+        positions = ops.maximum(here - ops.take(before, here, axis=1), 0)  # (B, T)
+        return self.embed({"token_ids": token_ids, "positions": positions})

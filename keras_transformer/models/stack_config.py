@@ -1,0 +1,188 @@
+"""Configurations of one stack of blocks: encoders such as BERT, decoders such as GPT.
+
+Families differ in the parts that they choose, so that is what a configuration names.
+"""
+
+import dataclasses
+
+from keras_transformer.layers.checks import check_choice, check_positive, check_rate
+from keras_transformer.layers.multi_head import check_heads, check_query_key_norm
+from keras_transformer.layers.norm import NORMS
+from keras_transformer.models.config import LARGEST_WEIGHT, Config
+
+# Fields that are the block's arguments of the same names
+BLOCK_FIELDS = """
+    num_heads head_dim num_kv_heads ffn_dim dropout attention_dropout activation_dropout activation
+    gated norm norm_first norm_epsilon parallel use_bias use_attention_bias use_output_bias
+    query_key_norm score soft_cap window
+""".split()
+
+POSITIONS = ("learned", "sinusoidal", "rotary", "alibi", "relative", "none")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StackConfig(Config):
+    """The hyperparameters that encoders and decoders share.
+
+    Args:
+        vocab_size: V.
+        num_layers: blocks.
+        hidden_dim: model width D.
+        num_heads: attention heads H.
+        head_dim: K; by default D / H, which must then be whole.
+        num_kv_heads: key-value heads, a divisor of H; by default H.
+        ffn_dim: hidden width of the feed-forward layers.
+        embedding_dim: width of the token embeddings, projected to D where it differs; by default D.
+        max_length: longest input in tokens. Sinusoidal, rotary and biased positions have no limit
+            of their own.
+        positions: "learned", "sinusoidal" or "none", added to embeddings; "rotary" in attention;
+            "alibi" or "relative" as bias of its scores, made once for all blocks.
+        position_options: arguments of the positions' layer, such as `{"start": 2}` for
+            `LearnedPositions` or `{"max_wavelength": 500000.0}` for `RotaryEmbedding`.
+        embedding_scale: factor on token embeddings, or None.
+        embedding_norm: whether the sum of the embeddings is normalised.
+        dropout: rate on embeddings and on each sublayer's output.
+        attention_dropout: rate on the attention scores.
+        activation_dropout: rate on the feed-forward layers' hidden units.
+        activation: "relu", "gelu" (exact), "gelu_tanh", "silu".
+        gated: whether feed-forward layers have a gate.
+        norm: "layer" or "rms".
+        norm_first: pre-norm, with one more norm at the end of the stack; else post-norm.
+        norm_epsilon: added to the variance in normalisation.
+        parallel: whether attention and feed-forward start from the same input.
+        use_bias: whether dense layers have biases.
+        use_attention_bias: the same for attention's projections; by default `use_bias`.
+        use_output_bias: the same for the last of them; by default as the others.
+        query_key_norm: "layer", "rms" or None.
+        score: "scaled_dot_product" or "dot_product".
+        soft_cap: bound of the scores, or None.
+        window: how many positions a query reaches back, or None for all.
+        tie_embeddings: whether the output projection is the token embedding.
+        initializer_range: standard deviation of all initial kernels and embeddings.
+        pad_id: token that fills rows up.
+
+    Raises:
+        ValueError: a value is out of its range; the message names it.
+    """
+
+    vocab_size: int
+    num_layers: int = 12
+    hidden_dim: int = 768
+    num_heads: int = 12
+    head_dim: int | None = None
+    num_kv_heads: int | None = None
+    ffn_dim: int = 3072
+    embedding_dim: int | None = None
+    max_length: int = 512
+    positions: str = "learned"
+    position_options: dict = dataclasses.field(default_factory=dict)
+    embedding_scale: float | None = None
+    embedding_norm: bool = False
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.0
+    activation: str = "gelu"
+    gated: bool = False
+    norm: str = "layer"
+    norm_first: bool = False
+    norm_epsilon: float = 1e-5
+    parallel: bool = False
+    use_bias: bool = True
+    use_attention_bias: bool | None = None
+    use_output_bias: bool | None = None
+    query_key_norm: str | None = None
+    score: str = "scaled_dot_product"
+    soft_cap: float | None = None
+    window: int | None = None
+    tie_embeddings: bool = True
+    initializer_range: float = 0.02
+    pad_id: int | None = 0
+
+    def __post_init__(self):
+        for name in "vocab_size num_layers hidden_dim num_heads ffn_dim max_length".split():
+            check_positive(name, getattr(self, name))
+        for name in ("head_dim", "embedding_dim", "window"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
+        for name in ("dropout", "attention_dropout", "activation_dropout"):
+            check_rate(name, getattr(self, name))
+        check_heads(self.num_heads, self.num_kv_heads)
+        check_query_key_norm(self.query_key_norm)
+        check_choice("norm", self.norm, tuple(NORMS))
+        check_choice("positions", self.positions, POSITIONS)
+        if self.head_dim is None and self.hidden_dim % self.num_heads:
+            raise ValueError(
+                "num_heads must divide hidden_dim unless head_dim is given; "
+                f"received num_heads={self.num_heads}, hidden_dim={self.hidden_dim}"
+            )
+        for name in ("vocab_size", "ffn_dim", "max_length"):
+            elements = getattr(self, name) * self.hidden_dim
+            if elements > LARGEST_WEIGHT:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} and hidden_dim={self.hidden_dim} make a weight "
+                    f"of {elements:,} elements; at most {LARGEST_WEIGHT:,} are allowed"
+                )
+        if self.pad_id is not None and not 0 <= self.pad_id < self.vocab_size:
+            raise ValueError(
+                f"pad_id must be a token of the vocabulary, in [0, {self.vocab_size}), or None; "
+                f"received {self.pad_id!r}"
+            )
+
+    def block_arguments(self):
+        """What a block of `layers` is made with, but for name, dtype and positions."""
+        return {name: getattr(self, name) for name in BLOCK_FIELDS}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderConfig(StackConfig):
+    """The hyperparameters of a `TransformerEncoder`; the defaults are BERT-base's but for V.
+
+    Args:
+        num_segments: segments (token types) with an embedding each; 0 for none.
+        **others: as in `StackConfig`.
+
+    Example:
+
+    >>> config = EncoderConfig(vocab_size=30_522, num_segments=2)
+    >>> EncoderConfig.from_json(config.to_json()) == config
+    True
+
+    Reference:
+        Devlin et al. 2019, "BERT", section 3.
+    """
+
+    num_segments: int = 0
+    embedding_norm: bool = True
+    norm_epsilon: float = 1e-12
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not isinstance(self.num_segments, int) or self.num_segments < 0:
+            raise ValueError(f"num_segments must be 0 or more; received {self.num_segments!r}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecoderConfig(StackConfig):
+    """The hyperparameters of a `TransformerDecoder`; the defaults are those of GPT-2 but for V.
+
+    Args:
+        bos_id: token that begins a text, or None.
+        eos_id: token that ends it, or None.
+        **others: as in `StackConfig`.
+
+    Example:
+
+    >>> config = DecoderConfig(vocab_size=50_257, eos_id=50_256)
+    >>> DecoderConfig.from_json(config.to_json()) == config
+    True
+
+    Reference:
+        Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
+    """
+
+    max_length: int = 1024
+    norm_first: bool = True
+    activation: str = "gelu_tanh"
+    pad_id: int | None = None
+    bos_id: int | None = None
+    eos_id: int | None = None
