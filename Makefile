@@ -8,7 +8,7 @@ INSTALL := $(PY) -m pip install -qq --no-compile --disable-pip-version-check --e
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Two test processes: compilation, which takes most of the time, uses one core
 PYTEST := $(PY) -m pytest -q -n 2 --dist worksteal
-PORTABLE := layers models generation training data checkpoints
+ON_JAX := layers models generation training data checkpoints
 ON_TORCH := layers models
 
 # TensorFlow 2.21 is published for Python 3.11 to 3.13
@@ -18,7 +18,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	if $$p -c '$(FITS)' 2>/dev/null; then echo $$p; break; fi; done)
 endif
 
-.PHONY: help quickstart test test-slow test-torch lint clean
+.PHONY: help quickstart test test-slow test-jax test-torch lint clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -27,12 +27,15 @@ help:  ## show this list
 quickstart: $(VENV)/.recipes  ## train, score and export a translator of dates, in minutes
 	$(PY) -m recipes.translation quickstart --run-dir runs/quickstart
 
-test: $(VENV)/.test  ## the fast tests: all on TensorFlow, then the portable parts on JAX
+test: $(VENV)/.test  ## the fast tests: all on TensorFlow, then models and training on JAX
 	KERAS_BACKEND=tensorflow $(PYTEST) -m "not slow" $(ARGS)
-	KERAS_BACKEND=jax $(PYTEST) -m "not slow" $(ARGS) $(PORTABLE:%=tests/%)
+	KERAS_BACKEND=jax $(PYTEST) -m "not slow" $(ARGS) tests/models tests/training
 
 test-slow: $(VENV)/.test  ## the tests that take minutes each
 	KERAS_BACKEND=tensorflow $(PYTEST) -m slow $(ARGS)
+
+test-jax: $(VENV)/.test  ## the tests of all that runs on JAX
+	KERAS_BACKEND=jax $(PYTEST) -m "not slow" $(ARGS) $(ON_JAX:%=tests/%)
 
 test-torch: $(VENV)/.torch  ## the tests of layers and models on torch
 	KERAS_BACKEND=torch $(PYTEST) -m "not slow" $(ARGS) $(ON_TORCH:%=tests/%)

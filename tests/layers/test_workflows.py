@@ -74,7 +74,14 @@ def losses(model, epochs):
     return model.fit(x, y, epochs=epochs, batch_size=B, verbose=0).history["loss"]
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "float32",
+        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+        pytest.param("mixed_float16", marks=pytest.mark.slow),
+    ],
+)
 def test_fit_learns_under_xla_and_mixed_precision(policy):
     history = losses(compiled(language_model(policy, dropout=0.1), jit_compile=True), epochs=30)
     assert np.isfinite(history).all() and history[-1] < 0.6 * history[0]
