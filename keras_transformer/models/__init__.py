@@ -3,15 +3,28 @@
 from keras_transformer.models.config import TransformerConfig
 from keras_transformer.models.decoder import TransformerDecoder
 from keras_transformer.models.encoder import TransformerEncoder
+from keras_transformer.models.encoder_heads import (
+    SentenceEmbedder,
+    SequenceClassifier,
+    SpanExtractor,
+    TokenClassifier,
+)
 from keras_transformer.models.heads import Seq2SeqLM
+from keras_transformer.models.language_heads import CausalLM, MaskedLM
 from keras_transformer.models.stack_config import DecoderConfig, EncoderConfig
 from keras_transformer.models.transformer import DecodingState, Transformer
 
 __all__ = [
+    "CausalLM",
     "DecoderConfig",
     "DecodingState",
     "EncoderConfig",
+    "MaskedLM",
+    "SentenceEmbedder",
     "Seq2SeqLM",
+    "SequenceClassifier",
+    "SpanExtractor",
+    "TokenClassifier",
     "Transformer",
     "TransformerConfig",
     "TransformerDecoder",

@@ -38,6 +38,11 @@ class Config:
         check_choice("preset", name, tuple(cls.presets()))
         return cls.from_dict({**cls.presets()[name], **overrides})
 
+    @classmethod
+    def fields(cls):
+        """The names of all fields."""
+        return [field.name for field in dataclasses.fields(cls)]
+
     def to_dict(self):
         """The fields as a dictionary."""
         return dataclasses.asdict(self)
@@ -45,8 +50,8 @@ class Config:
     @classmethod
     def from_dict(cls, fields):
         """The configuration of a dictionary; an unknown field is a ValueError that names it."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(fields) - known)
+        known = cls.fields()
+        unknown = sorted(set(fields) - set(known))
         if unknown:
             raise ValueError(
                 f"unknown configuration fields {unknown}; {cls.__name__} has {sorted(known)}"

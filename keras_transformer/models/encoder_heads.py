@@ -1,0 +1,317 @@
+"""Encoders with a head: what is fine-tuned for a job.
+
+B batch, T length, D width, C classes
+"""
+
+import keras
+from keras import ops
+
+from keras_transformer.layers import Dropout
+from keras_transformer.layers.checks import check_choice, check_positive, check_rate
+from keras_transformer.layers.feed_forward import get_activation
+from keras_transformer.layers.scores import mask_logits
+from keras_transformer.models.encoder import TransformerEncoder
+from keras_transformer.models.head import Head
+from keras_transformer.models.pooling import POOLINGS
+
+PROBLEMS = ("single_label", "multi_label", "regression")
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class SequenceClassifier(Head):
+    """A text, or a pair of texts, to logits of classes.
+
+        h = activation(W pool(Encoder(x)) + b),  logits = V dropout(h) + c
+
+    Args:
+        config: an `EncoderConfig`.
+        num_classes: C; 1 for one regression target.
+        problem: "single_label" (softmax), "multi_label" (sigmoids) or "regression".
+        pooling: "first" token as in BERT, "mean" or "max" of the real ones.
+        head_activation: of the dense layer before the classes, "tanh" in BERT and RoBERTa, "relu"
+            in DistilBERT, "gelu" in ELECTRA; None for no such layer.
+        head_dropout: rate before the classes; by default the configuration's `dropout`.
+        block: a subclass of `TransformerEncoderBlock`, or None for itself.
+
+    Call:
+        inputs: as `TransformerEncoder` takes them.
+        training: whether dropout is active.
+
+    Returns:
+        (B, C) logits in the compute dtype.
+
+    Raises:
+        ValueError: a number is out of its range, or a name not known.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_transformer.models import EncoderConfig
+    >>> config = EncoderConfig(vocab_size=11, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16)
+    >>> SequenceClassifier(config, num_classes=3)(np.array([[5, 6, 7]])).shape == (1, 3)
+    True
+
+    Reference:
+        Devlin et al. 2019, "BERT", section 4.1.
+    """
+
+    backbone_class = TransformerEncoder
+
+    def __init__(
+        self,
+        config,
+        num_classes,
+        problem="single_label",
+        pooling="first",
+        head_activation="tanh",
+        head_dropout=None,
+        **kwargs,
+    ):
+        check_positive("num_classes", num_classes)
+        check_choice("problem", problem, PROBLEMS)
+        check_choice("pooling", pooling, tuple(POOLINGS))
+        self.num_classes = num_classes
+        self.problem = problem
+        self.pooling = pooling
+        self.head_activation = head_activation
+        self.head_dropout = config.dropout if head_dropout is None else head_dropout
+        check_rate("head_dropout", self.head_dropout)
+        super().__init__(config, **kwargs)
+
+    def build_head(self):
+        self.pooler = keras.layers.Identity(dtype=self.dtype_policy, name="pooler")
+        if self.head_activation is not None:
+            activation = get_activation(self.head_activation)
+            self.pooler = self.make_dense("pooler", self.config.hidden_dim, activation)
+        self.classes_dropout = Dropout(self.head_dropout, dtype=self.dtype_policy, name="dropout")
+        self.classes = self.make_dense("classes", self.num_classes)
+
+    def call(self, inputs, training=None):
+        inputs = self.backbone.named(inputs)
+        hidden = self.backbone(inputs_present(inputs), training=training)  # (B, T, D)
+        pooled = POOLINGS[self.pooling](hidden, inputs["padding_mask"])  # (B, D)
+        return self.classes(self.classes_dropout(self.pooler(pooled), training=training))
+
+    def default_loss(self):
+        return {
+            "single_label": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            "multi_label": keras.losses.BinaryCrossentropy(from_logits=True),
+            "regression": keras.losses.MeanSquaredError(),
+        }[self.problem]
+
+    def default_metrics(self):
+        return {
+            "single_label": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+            "multi_label": [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)],
+            "regression": [keras.metrics.RootMeanSquaredError(name="rmse")],
+        }[self.problem]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "problem": self.problem,
+            "pooling": self.pooling,
+            "head_activation": self.head_activation,
+            "head_dropout": self.head_dropout,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class TokenClassifier(Head):
+    """Each token to logits of classes.
+
+        logits = V dropout(Encoder(x)) + c
+
+    Args:
+        config: an `EncoderConfig`.
+        num_classes: C.
+        head_dropout: rate before the classes; by default the configuration's `dropout`.
+        block: a subclass of `TransformerEncoderBlock`, or None for itself.
+
+    Call:
+        inputs: as `TransformerEncoder` takes them.
+        training: whether dropout is active.
+
+    Returns:
+        (B, T, C) logits in the compute dtype. The default loss leaves out labels of -100.
+
+    Raises:
+        ValueError: a number is out of its range.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_transformer.models import EncoderConfig
+    >>> config = EncoderConfig(vocab_size=11, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16)
+    >>> TokenClassifier(config, num_classes=3)(np.array([[5, 6, 7]])).shape == (1, 3, 3)
+    True
+
+    Reference:
+        Devlin et al. 2019, "BERT", section 5.3.
+    """
+
+    backbone_class = TransformerEncoder
+
+    def __init__(self, config, num_classes, head_dropout=None, **kwargs):
+        check_positive("num_classes", num_classes)
+        self.num_classes = num_classes
+        self.head_dropout = config.dropout if head_dropout is None else head_dropout
+        check_rate("head_dropout", self.head_dropout)
+        super().__init__(config, **kwargs)
+
+    def build_head(self):
+        self.classes_dropout = Dropout(self.head_dropout, dtype=self.dtype_policy, name="dropout")
+        self.classes = self.make_dense("classes", self.num_classes)
+
+    def call(self, inputs, training=None):
+        hidden = self.backbone(inputs, training=training)
+        return self.classes(self.classes_dropout(hidden, training=training))
+
+    def default_loss(self):
+        from keras_transformer import training
+
+        return training.TokenCrossEntropy()
+
+    def default_metrics(self):
+        from keras_transformer import training
+
+        return [training.TokenAccuracy()]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "head_dropout": self.head_dropout,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class SpanExtractor(Head):
+    """Where an answer starts and ends in a text.
+
+        logits = V Encoder(x) + c
+
+    Args:
+        config: an `EncoderConfig`.
+        block: a subclass of `TransformerEncoderBlock`, or None for itself.
+
+    Call:
+        inputs: as `TransformerEncoder` takes them.
+        training: whether dropout is active.
+
+    Returns:
+        (B, T, 2) float32: logits of the start and of the end, so low at padding that their softmax
+        over T is 0 there. Labels of the default loss are (B, 2) positions.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_transformer.models import EncoderConfig
+    >>> config = EncoderConfig(vocab_size=11, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16)
+    >>> SpanExtractor(config)(np.array([[5, 6, 7]])).shape == (1, 3, 2)
+    True
+
+    Reference:
+        Devlin et al. 2019, "BERT", section 4.2.
+    """
+
+    backbone_class = TransformerEncoder
+
+    def build_head(self):
+        self.ends = self.make_dense("ends", 2)
+
+    def call(self, inputs, training=None):
+        inputs = self.backbone.named(inputs)
+        logits = self.ends(self.backbone(inputs_present(inputs), training=training))
+        if inputs["padding_mask"] is None:
+            return ops.cast(logits, "float32")
+        return mask_logits(logits, inputs["padding_mask"][:, :, None])
+
+    def default_loss(self):
+        return span_loss
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+def span_loss(y_true, y_pred):
+    """Mean cross-entropy of start and end over the positions of a text.
+
+    Args:
+        y_true: (B, 2) integers, the positions of the first and the last token.
+        y_pred: (B, T, 2) logits.
+
+    Returns:
+        (B,) float32.
+    """
+    labels = ops.cast(y_true, "int32")
+    logits = ops.transpose(ops.cast(y_pred, "float32"), (0, 2, 1))  # (B, 2, T)
+    losses = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return ops.mean(losses, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class SentenceEmbedder(Head):
+    """A text to one vector.
+
+        pool(Encoder(x)), divided by its length where `normalize` says so
+
+    Args:
+        config: an `EncoderConfig`.
+        pooling: "mean" or "max" over the real tokens, or the "first" token.
+        normalize: whether vectors have length 1, so that a dot product is the cosine.
+        block: a subclass of `TransformerEncoderBlock`, or None for itself.
+
+    Call:
+        inputs: as `TransformerEncoder` takes them.
+        training: whether dropout is active.
+
+    Returns:
+        (B, D) in the compute dtype; normalised ones in float32.
+
+    Raises:
+        ValueError: the pooling is not known.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_transformer.models import EncoderConfig
+    >>> config = EncoderConfig(vocab_size=11, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16)
+    >>> vector = np.asarray(SentenceEmbedder(config)(np.array([[5, 6, 7]])))
+    >>> vector.shape, round(float((vector**2).sum()), 4)
+    ((1, 8), 1.0)
+
+    Reference:
+        Reimers and Gurevych 2019, "Sentence-BERT", section 3.
+    """
+
+    backbone_class = TransformerEncoder
+
+    def __init__(self, config, pooling="mean", normalize=True, **kwargs):
+        check_choice("pooling", pooling, tuple(POOLINGS))
+        self.pooling = pooling
+        self.normalize = normalize
+        super().__init__(config, **kwargs)
+
+    def build_head(self):
+        pass
+
+    def call(self, inputs, training=None):
+        inputs = self.backbone.named(inputs)
+        hidden = self.backbone(inputs_present(inputs), training=training)
+        pooled = POOLINGS[self.pooling](hidden, inputs["padding_mask"])
+        if not self.normalize:
+            return pooled
+        pooled = ops.cast(pooled, "float32")
+        length = ops.sqrt(ops.sum(ops.square(pooled), axis=-1, keepdims=True))
+        return pooled / ops.maximum(length, 1e-12)
+
+    def default_loss(self):
+        return None
+
+    def get_config(self):
+        return {**super().get_config(), "pooling": self.pooling, "normalize": self.normalize}
+
+
+def inputs_present(inputs):
+    """Named inputs without those that are missing."""
+    return {name: value for name, value in inputs.items() if value is not None}

@@ -1,0 +1,111 @@
+"""What all models with a head share: a backbone, its inspection, a default way to compile."""
+
+import keras
+
+
+class Head(keras.Model):
+    """A backbone and what is on top of it. Not used by itself.
+
+    A subclass names its `backbone_class` and overrides `build_head`, `call`, `default_loss` and
+    `default_metrics`.
+
+    Args:
+        config: the backbone's configuration.
+        block: a class of blocks for the backbone, or None for its own.
+    """
+
+    backbone_class = None
+
+    def __init__(self, config, block=None, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.backbone = self.backbone_class(
+            config, block=block, dtype=self.dtype_policy, name="backbone"
+        )
+        self.build_head()
+        self.built = True
+
+    @classmethod
+    def from_preset(cls, name, **overrides):
+        """A model of a published size with random weights.
+
+        Args:
+            name: one of the configuration class's `presets()`.
+            **overrides: fields of the configuration to change, and arguments of the model.
+
+        Raises:
+            ValueError: the preset is not known; the message lists those that are.
+        """
+        kind = cls.backbone_class.config_class
+        fields = {
+            field: overrides.pop(field) for field in list(overrides) if field in kind.fields()
+        }
+        return cls(kind.from_preset(name, **fields), **overrides)
+
+    def build_head(self):
+        """Makes and builds the layers of the head."""
+        raise NotImplementedError
+
+    def build(self, input_shape=None):
+        self.built = True  # the constructor has made all weights
+
+    def make_dense(self, name, units, activation=None, input_dim=None):
+        """A dense layer with the backbone's initialiser, built."""
+        layer = keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=self.backbone.initializer(),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+        layer.build((None, None, input_dim or self.config.hidden_dim))
+        return layer
+
+    def hidden_states(self, inputs):
+        """Hidden states of all layers of the backbone."""
+        return self.backbone.hidden_states(inputs)
+
+    def attention_scores(self, inputs):
+        """Attention scores of all layers of the backbone."""
+        return self.backbone.attention_scores(inputs)
+
+    def default_loss(self):
+        """The loss of `compile(loss="auto")`."""
+        raise NotImplementedError
+
+    def default_metrics(self):
+        """The weighted metrics of `compile(weighted_metrics="auto")`."""
+        return []
+
+    def compile(self, optimizer="adam", loss="auto", weighted_metrics="auto", **kwargs):
+        """As `keras.Model.compile`; "auto" stands for the head's own loss and metrics."""
+        super().compile(
+            optimizer=optimizer,
+            loss=self.default_loss() if loss == "auto" else loss,
+            weighted_metrics=(
+                self.default_metrics() if weighted_metrics == "auto" else weighted_metrics
+            ),
+            **kwargs,
+        )
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model as it was; Keras leaves that to whoever overrides `compile`."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def get_config(self):
+        config = {**super().get_config(), "config": self.config.to_dict()}
+        block = self.backbone.block
+        if block is not self.backbone_class.block_class:
+            config["block"] = keras.saving.get_registered_name(block)
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        block = config.pop("block", None)
+        if block is not None:
+            block = keras.saving.get_registered_object(block)
+        fields = config.pop("config")
+        kind = cls.backbone_class.config_class
+        return cls(kind.from_dict(fields), block=block, **config)

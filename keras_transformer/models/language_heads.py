@@ -1,0 +1,138 @@
+"""Encoders and decoders that predict tokens.
+
+B batch, T length, M masked positions, D width, V vocabulary
+"""
+
+import keras
+from keras import ops
+
+from keras_transformer.layers import TokenEmbedding
+from keras_transformer.layers.feed_forward import get_activation
+from keras_transformer.models.decoder import TransformerDecoder
+from keras_transformer.models.encoder import TransformerEncoder
+from keras_transformer.models.head import Head
+
+
+class LanguageHead(Head):
+    """A head that predicts tokens. Not used by itself."""
+
+    def build_output(self):
+        """The output embedding: the token embedding itself where the configuration ties them."""
+        self.output_embedding = self.backbone.token_embedding
+        if not self.config.tie_embeddings:
+            self.output_embedding = TokenEmbedding(
+                self.config.vocab_size,
+                self.config.embedding_dim or self.config.hidden_dim,
+                embeddings_initializer=self.backbone.initializer(),
+                dtype=self.dtype_policy,
+                name="output_embedding",
+            )
+            self.output_embedding.build((None, None))
+
+    def default_loss(self):
+        from keras_transformer import training
+
+        return training.TokenCrossEntropy()
+
+    def default_metrics(self):
+        from keras_transformer import training
+
+        return [training.TokenAccuracy()]
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class MaskedLM(LanguageHead):
+    """An encoder that predicts the tokens that were masked.
+
+        logits = norm(activation(W Encoder(x) + b)) Eᵀ + c
+
+    Only the positions asked for are projected to the vocabulary.
+
+    Args:
+        config: an `EncoderConfig`; `tie_embeddings` says whether E is the embedding matrix.
+        block: a subclass of `TransformerEncoderBlock`, or None for itself.
+
+    Call:
+        inputs: as `TransformerEncoder` takes them, and perhaps `mask_positions` (B, M) int32, the
+            positions to predict; by default all T.
+        training: whether dropout is active.
+
+    Returns:
+        (B, M, V) logits in the compute dtype. The default loss leaves out labels of -100, with
+        which rows of fewer than M masked tokens are filled up.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_transformer.models import EncoderConfig
+    >>> config = EncoderConfig(vocab_size=11, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16)
+    >>> inputs = {"token_ids": np.array([[5, 6, 7]]), "mask_positions": np.array([[2, 0]])}
+    >>> MaskedLM(config)(inputs).shape == (1, 2, 11)
+    True
+
+    Reference:
+        Devlin et al. 2019, "BERT", section 3.1.
+    """
+
+    backbone_class = TransformerEncoder
+
+    def build_head(self):
+        config = self.config
+        width = config.embedding_dim or config.hidden_dim
+        self.transform = self.make_dense("transform", width, get_activation(config.activation))
+        self.transform_norm = self.backbone.make_norm("transform_norm", width)
+        self.build_output()
+        self.output_bias = self.add_weight(
+            (config.vocab_size,), initializer="zeros", name="output_bias"
+        )
+
+    def call(self, inputs, training=None):
+        positions = None
+        if isinstance(inputs, dict) and "mask_positions" in inputs:
+            inputs = dict(inputs)
+            positions = ops.cast(inputs.pop("mask_positions"), "int32")
+        hidden = self.backbone(inputs, training=training)  # (B, T, D)
+        if positions is not None:
+            hidden = ops.take_along_axis(hidden, positions[:, :, None], axis=1)  # (B, M, D)
+        hidden = self.transform_norm(self.transform(hidden))
+        logits = self.output_embedding(hidden, reverse=True)
+        return logits + ops.cast(self.output_bias, logits.dtype)
+
+
+@keras.saving.register_keras_serializable(package="keras_transformer")
+class CausalLM(LanguageHead):
+    """A decoder that predicts the next token.
+
+        logits = Decoder(x) Eᵀ
+
+    Args:
+        config: a `DecoderConfig`; `tie_embeddings` says whether E is the embedding matrix.
+        block: a subclass of `TransformerDecoderBlock`, or None for itself.
+
+    Call:
+        inputs: as `TransformerDecoder` takes them.
+        training: whether dropout is active.
+
+    Returns:
+        (B, T, V) logits in the compute dtype; those at t are of the token at t + 1. The default
+        loss leaves out labels of -100.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_transformer.models import DecoderConfig
+    >>> config = DecoderConfig(vocab_size=11, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16)
+    >>> CausalLM(config)(np.array([[5, 6, 7]])).shape == (1, 3, 11)
+    True
+
+    Reference:
+        Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.
+    """
+
+    backbone_class = TransformerDecoder
+
+    def build_head(self):
+        self.build_output()
+
+    def call(self, inputs, training=None):
+        return self.output_embedding(self.backbone(inputs, training=training), reverse=True)

@@ -1,0 +1,113 @@
+"""Heads of encoders and decoders: shapes, padding, learning, saving."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_transformer import models
+
+V, T, B, C = 11, 7, 8, 3
+ENCODER = models.EncoderConfig(
+    vocab_size=V, num_layers=1, hidden_dim=12, num_heads=4, ffn_dim=13, num_segments=2,
+    initializer_range=0.2, dropout=0.1,
+)  # fmt: skip
+DECODER = models.DecoderConfig(
+    vocab_size=V, num_layers=1, hidden_dim=12, num_heads=4, ffn_dim=13, initializer_range=0.2
+)
+NARROW = models.EncoderConfig.from_dict({**ENCODER.to_dict(), "embedding_dim": 10})
+
+
+def tokens(rows=B, length=T, seed=3):
+    return np.random.default_rng(seed).integers(1, V, (rows, length)).astype("int32")
+
+
+IDS = tokens()
+HEADS = {
+    "single": (lambda: models.SequenceClassifier(ENCODER, C), IDS[:, 0] % C, (B, C)),
+    "multi": (
+        lambda: models.SequenceClassifier(
+            ENCODER, C, problem="multi_label", pooling="mean", head_activation=None
+        ),
+        (IDS[:, :C] % 2).astype("float32"),
+        (B, C),
+    ),
+    "regression": (
+        lambda: models.SequenceClassifier(ENCODER, 1, problem="regression", pooling="max"),
+        (IDS[:, :1] / V).astype("float32"),
+        (B, 1),
+    ),
+    "tokens": (lambda: models.TokenClassifier(ENCODER, C), IDS % C, (B, T, C)),
+    "span": (lambda: models.SpanExtractor(ENCODER), IDS[:, :2] % T, (B, T, 2)),
+    "masked": (lambda: models.MaskedLM(NARROW), IDS, (B, T, V)),
+    "untied": (
+        lambda: models.MaskedLM(
+            models.EncoderConfig.from_dict({**NARROW.to_dict(), "tie_embeddings": False})
+        ),
+        IDS,
+        (B, T, V),
+    ),
+    "causal": (lambda: models.CausalLM(DECODER), np.roll(IDS, -1, axis=1), (B, T, V)),
+}
+
+
+def to_numpy(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def same(left, right, tolerance=1e-5):
+    np.testing.assert_allclose(to_numpy(left), to_numpy(right), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_learns_with_its_own_loss_and_is_saved(name, tmp_path):
+    make, labels, shape = HEADS[name]
+    model = make()
+    assert model(IDS).shape == shape
+    model.compile(keras.optimizers.Adam(1e-2), jit_compile=False)
+    losses = model.fit(IDS, labels, epochs=12, batch_size=B, verbose=0).history["loss"]
+    assert losses[-1] < 0.9 * losses[0] and np.isfinite(losses).all()
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    same(again(IDS), model(IDS), 1e-6)
+    assert again.compiled and again.optimizer.iterations == model.optimizer.iterations
+
+
+@pytest.mark.parametrize("pooling", ["first", "mean", "max", "last"])
+def test_padding_changes_no_embedding(pooling):
+    model, ids = models.SentenceEmbedder(ENCODER, pooling=pooling), tokens(2)
+    alone, noise, real = model(ids), tokens(2, 3, seed=4), np.ones((2, T), bool)
+    same((to_numpy(alone) ** 2).sum(axis=-1), np.ones(2))
+    for order in (1, -1):
+        both = np.concatenate([ids, noise][::order], axis=1)
+        mask = np.concatenate([real, np.zeros((2, 3), bool)][::order], axis=1)
+        same(model({"token_ids": both, "padding_mask": mask}), alone)
+
+
+def test_an_answer_is_never_in_the_padding():
+    model, mask = models.SpanExtractor(ENCODER), np.arange(T) < np.array([[3]] * B)
+    logits = model({"token_ids": IDS, "padding_mask": mask})
+    shares = to_numpy(keras.ops.softmax(logits, axis=1))
+    assert (shares[:, 3:] == 0).all() and (shares[:, :3] > 0).all()
+
+
+def test_masked_positions_are_those_of_the_whole():
+    model, positions = models.MaskedLM(ENCODER), np.array([[4, 0, 2]] * B)
+    found = model({"token_ids": IDS, "mask_positions": positions})
+    same(found, to_numpy(model(IDS))[:, [4, 0, 2]])
+
+
+def test_tied_heads_have_one_embedding():
+    tied, untied = (HEADS[name][0]() for name in ("masked", "untied"))
+    assert untied.count_params() - tied.count_params() == V * 10
+    assert tied.output_embedding is tied.backbone.token_embedding
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match="num_classes must be a positive integer; received 0"):
+        models.SequenceClassifier(ENCODER, 0)
+    with pytest.raises(ValueError, match="problem must be one of 'single_label'"):
+        models.SequenceClassifier(ENCODER, 2, problem="ranking")
+    with pytest.raises(ValueError, match="pooling must be one of 'first', 'last', 'mean', 'max'"):
+        models.SentenceEmbedder(ENCODER, pooling="sum")
+    with pytest.raises(ValueError, match=r"head_dropout must be a number in \[0, 1\)"):
+        models.TokenClassifier(ENCODER, 2, head_dropout=1.5)
