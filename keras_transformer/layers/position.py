@@ -205,8 +205,13 @@ class LearnedPositions(keras.layers.Layer):
         vectors = ops.take(self.embeddings, self.start + positions, axis=0)
         return masks.propagate(x + vectors, padding_mask)
 
-    def compute_output_shape(self, input_shape):
-        return input_shape  # else torch would call the layer with a made-up length
+    def compute_output_spec(
+        self, x, start_index=0, padding_mask=None, segment_ids=None, positions=None
+    ):
+        # Else torch would call the layer with a made-up length where it is not known.
+        if segment_ids is None and positions is None and x.shape[1] is not None:
+            self.check_length(x.shape[1], start_index)
+        return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
 
     def check_length(self, length, start_index):
         """Refuses an input that reaches beyond the table, as far as the numbers are known."""

@@ -108,13 +108,13 @@ def test_throughput_counts_the_tokens_of_the_steps_that_were_made(capfd):
 def test_throughput_leaves_out_validation():
     class Validation(keras.callbacks.Callback):
         def on_test_end(self, logs=None):
-            time.sleep(0.5)
+            time.sleep(2.0)  # far more than training takes, also on a busy machine
 
     x = np.zeros((2, 3))
     _, history = fit(
         Throughput(lambda step: 1000), Validation(), epochs=2, validation_data=(x, x[:, :2])
     )
-    assert history["target_tokens_per_s"][1] > 4000 / 0.5
+    assert history["target_tokens_per_s"][1] > 4000 / 2.0
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras refuses it on torch")
