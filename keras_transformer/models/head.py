@@ -2,8 +2,10 @@
 
 import keras
 
+from keras_transformer.models.stack import ConfiguredModel
 
-class Head(keras.Model):
+
+class Head(ConfiguredModel):
     """A backbone and what is on top of it. Not used by itself.
 
     A subclass names its `backbone_class` and overrides `build_head`, `call`, `default_loss` and
@@ -16,12 +18,19 @@ class Head(keras.Model):
 
     backbone_class = None
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls.backbone_class is not None:
+            cls.config_class = cls.backbone_class.config_class
+            cls.block_class = cls.backbone_class.block_class
+
     def __init__(self, config, block=None, **kwargs):
         super().__init__(**kwargs)
         self.config = config
         self.backbone = self.backbone_class(
             config, block=block, dtype=self.dtype_policy, name="backbone"
         )
+        self.block = self.backbone.block
         self.build_head()
         self.built = True
 
@@ -36,7 +45,7 @@ class Head(keras.Model):
         Raises:
             ValueError: the preset is not known; the message lists those that are.
         """
-        kind = cls.backbone_class.config_class
+        kind = cls.config_class
         fields = {
             field: overrides.pop(field) for field in list(overrides) if field in kind.fields()
         }
@@ -92,20 +101,3 @@ class Head(keras.Model):
         """Compiles a loaded model as it was; Keras leaves that to whoever overrides `compile`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
-
-    def get_config(self):
-        config = {**super().get_config(), "config": self.config.to_dict()}
-        block = self.backbone.block
-        if block is not self.backbone_class.block_class:
-            config["block"] = keras.saving.get_registered_name(block)
-        return config
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        block = config.pop("block", None)
-        if block is not None:
-            block = keras.saving.get_registered_object(block)
-        fields = config.pop("config")
-        kind = cls.backbone_class.config_class
-        return cls(kind.from_dict(fields), block=block, **config)

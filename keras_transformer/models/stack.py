@@ -10,7 +10,32 @@ from keras_transformer import layers
 from keras_transformer.layers.norm import make_norm
 
 
-class TransformerStack(keras.Model):
+class ConfiguredModel(keras.Model):
+    """A model that is made, saved and loaded by its configuration and its class of blocks.
+
+    It has `config`, an instance of `config_class`, and `block`, a subclass of `block_class`.
+    """
+
+    config_class = None
+    block_class = None
+
+    def get_config(self):
+        config = {**super().get_config(), "config": self.config.to_dict()}
+        if self.block is not self.block_class:
+            config["block"] = keras.saving.get_registered_name(self.block)
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        block = config.pop("block", None)
+        if block is not None:
+            block = keras.saving.get_registered_object(block)
+        fields = config.pop("config")
+        return cls(cls.config_class.from_dict(fields), block=block, **config)
+
+
+class TransformerStack(ConfiguredModel):
     """Embeddings, blocks, and the norm that a pre-norm stack ends with. Not used by itself.
 
     A subclass overrides `make_block`, `make_embedding`, `make_positions` or `make_norm` to change
@@ -24,8 +49,6 @@ class TransformerStack(keras.Model):
             be saved; by default `block_class` itself.
     """
 
-    config_class = None
-    block_class = None
     input_names = ("token_ids", "padding_mask")
 
     def __init__(self, config, block=None, **kwargs):
@@ -224,20 +247,3 @@ class TransformerStack(keras.Model):
                 f"{', '.join(self.input_names[1:])}; received {sorted(inputs)}"
             )
         return {name: inputs.get(name) for name in self.input_names}
-
-    # Serialization
-
-    def get_config(self):
-        config = {**super().get_config(), "config": self.config.to_dict()}
-        if self.block is not self.block_class:
-            config["block"] = keras.saving.get_registered_name(self.block)
-        return config
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        block = config.pop("block", None)
-        if block is not None:
-            block = keras.saving.get_registered_object(block)
-        fields = config.pop("config")
-        return cls(cls.config_class.from_dict(fields), block=block, **config)
