@@ -21,6 +21,7 @@ TENSORFLOW = [
     "tensorflow~=2.21.0",
     'tensorflow-text~=2.21.0; platform_system != "Windows"',  # publishes no wheels for Windows
 ]
+HUB = ["huggingface_hub>=1.0,<3"]
 JAX = ["jax>=0.10,<0.11"]
 TORCH = ["torch==2.13.0"]  # pinned: each release is gigabytes on a machine with CUDA
 RECIPES = [
@@ -48,6 +49,7 @@ setup(
     install_requires=BASE,
     extras_require={
         "tensorflow": TENSORFLOW,
+        "hub": HUB,
         "jax": JAX,
         "torch": TORCH,
         "recipes": RECIPES,

@@ -19,6 +19,7 @@ _SUBMODULES = (
     "data",
     "explain",
     "export",
+    "families",
     "generation",
     "layers",
     "models",

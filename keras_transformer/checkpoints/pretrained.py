@@ -1,4 +1,4 @@
-"""Model folders: `config.json` and `model.safetensors`."""
+"""Model folders, `config.json` and `model.safetensors`: of this package and of published families."""
 
 import json
 import pathlib
@@ -6,21 +6,29 @@ import pathlib
 import keras
 
 from keras_transformer.checkpoints.files import write_json
+from keras_transformer.checkpoints.hub import find_folder
+from keras_transformer.checkpoints.published import read_published, write_published
+from keras_transformer.checkpoints.sentence_transformers import read_modules, write_modules
+from keras_transformer.checkpoints.tensor_files import WEIGHTS
 from keras_transformer.checkpoints.weights import load_model_weights, save_model_weights
-from keras_transformer.models import TransformerConfig
+from keras_transformer.families import get_family
+from keras_transformer.models import SentenceEmbedder
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG = "config.json"
 MODEL_TYPE = "keras_transformer"
 
 
-def save_pretrained(model, folder):
+def save_pretrained(model, folder, family=None):
     """Writes a model's configuration and weights; each file replaces its predecessor in one step.
 
     Args:
-        model: a built model with a `config`.
+        model: a model of `models`, or a subclass.
         folder: made if missing.
+        family: a published family's `model_type`, in whose layout to write; by default that which
+            the model was read from, or this package's own.
 
     Raises:
+        ValueError: the family is not known or cannot express the model.
         OSError: the disk is full; what was there before is untouched.
 
     Example:
@@ -35,27 +43,42 @@ def save_pretrained(model, folder):
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    config = {
+    if family is None and model.published is not None:
+        family = model.published["model_type"]
+    if family is not None:
+        write_published(model, folder, get_family(family))
+    else:
+        save_model_weights(model, folder / WEIGHTS)
+        write_json(folder / CONFIG, own_fields(model))
+    if isinstance(model, SentenceEmbedder):
+        write_modules(model, folder)
+
+
+def own_fields(model):
+    """A model's `config.json` in this package's layout."""
+    fields = {
         "model_type": MODEL_TYPE,
         "architectures": [type(model).__name__],
         **model.config.to_dict(),
     }
-    save_model_weights(model, folder / WEIGHTS)
-    write_json(folder / CONFIG, config)
+    arguments = model.arguments()
+    return {**fields, "arguments": arguments} if arguments else fields
 
 
-def from_pretrained(cls, folder, dtype=None):
-    """The model that `save_pretrained` wrote.
+def from_pretrained(cls, name, revision=None, dtype=None, **overrides):
+    """The model of a folder or of a name on the Hugging Face hub.
 
     Args:
         cls: class of the model, such as `models.Seq2SeqLM` or a subclass.
-        folder: a local folder.
+        name: a local folder, or a name on the hub.
+        revision: commit, tag or branch on the hub; by default its main branch.
         dtype: dtype policy of the model; by default Keras's global one.
+        **overrides: fields of the configuration, and arguments of the model, to change.
 
     Raises:
-        FileNotFoundError: the folder or a file of it does not exist.
-        ValueError: the configuration is not one of this package, or weights are missing,
-            unexpected or misshapen; the message lists them.
+        FileNotFoundError: there is no such folder or model, or a file of it is missing.
+        ValueError: the family is not known or has no such head, or weights are missing, unexpected
+            or misshapen; the message lists them.
 
     Example:
 
@@ -66,29 +89,41 @@ def from_pretrained(cls, folder, dtype=None):
     >>> from_pretrained(models.Seq2SeqLM, folder, dtype="mixed_bfloat16").config.vocab_size
     11
     """
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder")
-    config = read_config(folder / CONFIG)
-    model = cls(config, dtype=keras.dtype_policies.get(dtype))
+    folder = find_folder(name, revision)
+    if issubclass(cls, SentenceEmbedder):
+        folder, settings = read_modules(folder)
+        overrides = {**settings, **overrides}
+    fields = read_fields(folder / CONFIG)
+    dtype = keras.dtype_policies.get(dtype)
+    try:
+        if fields.get("model_type") != MODEL_TYPE:
+            return read_published(cls, folder, fields, dtype=dtype, **overrides)
+        model = own_model(cls, fields, dtype, overrides)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{folder / CONFIG}: {error}") from None
     load_model_weights(model, folder / WEIGHTS)
     return model
 
 
-def read_config(path):
-    """The `TransformerConfig` of a `config.json`."""
+def own_model(cls, fields, dtype, overrides):
+    """The model of a configuration in this package's layout."""
+    fields = dict(fields)
+    fields.pop("model_type")
+    fields.pop("architectures", None)
+    arguments = {**fields.pop("arguments", {}), **overrides}
+    known = cls.config_class.fields()
+    changed = {name: arguments.pop(name) for name in list(arguments) if name in known}
+    return cls.from_config({"config": {**fields, **changed}, "dtype": dtype, **arguments})
+
+
+def read_fields(path):
+    """The content of a `config.json`."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: {path.parent} holds no model") from None
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(fields, dict) or fields.get("model_type") != MODEL_TYPE:
-        found = fields.get("model_type") if isinstance(fields, dict) else type(fields).__name__
-        raise ValueError(f"{path} has model_type {found!r}; known is {MODEL_TYPE!r}")
-    fields.pop("architectures", None)
-    fields.pop("model_type")
-    try:
-        return TransformerConfig.from_dict(fields)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"{path} must hold an object; received {type(fields).__name__}")
+    return fields

@@ -100,7 +100,7 @@ def load_weights(path):
     >>> [(name, array.shape) for name, array in load_weights(path).items()]
     [('kernel', (2, 3))]
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         known = set(DTYPES.values())
         for name in file.keys():
             dtype = file.get_slice(name).get_dtype()
@@ -120,11 +120,12 @@ def read_metadata(path):
     >>> read_metadata(path)
     {'step': '8000'}
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         return file.metadata() or {}
 
 
-def _opened(path):
+def opened(path):
+    """The open file, checked by the library; raises as `load_weights`."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no such weights file: {path}")

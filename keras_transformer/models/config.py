@@ -1,73 +1,13 @@
-"""Model configurations: one frozen dataclass a style, to and from JSON, and the published sizes."""
+"""The configuration of encoder-decoders, and the published sizes."""
 
 import dataclasses
-import json
+import math
 
-from keras_transformer.layers.checks import check_choice, check_positive, check_rate
+from keras_transformer.layers.checks import check_choice, check_positive
+from keras_transformer.models.base_config import Config
+from keras_transformer.models.stack_config import DecoderConfig, EncoderConfig, StackConfig
 
-# Most elements that one weight may have: a larger size in a file is an error, not a model.
-LARGEST_WEIGHT = 2**36
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """What all configurations share: dictionaries, JSON and presets.
-
-    Example:
-
-    >>> TransformerConfig.from_preset("transformer_base", vocab_size=100).num_heads
-    8
-    """
-
-    @classmethod
-    def presets(cls):
-        """The published sizes: a dictionary from name to fields."""
-        return {}
-
-    @classmethod
-    def from_preset(cls, name, **overrides):
-        """The configuration of a published size.
-
-        Args:
-            name: one of `presets()`.
-            **overrides: fields to change.
-
-        Raises:
-            ValueError: the preset or a field is not known, or `vocab_size` is not given.
-        """
-        check_choice("preset", name, tuple(cls.presets()))
-        return cls.from_dict({**cls.presets()[name], **overrides})
-
-    @classmethod
-    def fields(cls):
-        """The names of all fields."""
-        return [field.name for field in dataclasses.fields(cls)]
-
-    def to_dict(self):
-        """The fields as a dictionary."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields):
-        """The configuration of a dictionary; an unknown field is a ValueError that names it."""
-        known = cls.fields()
-        unknown = sorted(set(fields) - set(known))
-        if unknown:
-            raise ValueError(
-                f"unknown configuration fields {unknown}; {cls.__name__} has {sorted(known)}"
-            )
-        if "vocab_size" not in fields:
-            raise ValueError(f"the configuration lacks vocab_size; it has {sorted(fields)}")
-        return cls(**fields)
-
-    def to_json(self):
-        """The fields as a JSON object."""
-        return json.dumps(self.to_dict(), indent=2)
-
-    @classmethod
-    def from_json(cls, text):
-        """The inverse of `to_json`."""
-        return cls.from_dict(json.loads(text))
+SHARING = ("all", "input", "target", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,16 +21,32 @@ class TransformerConfig(Config):
         hidden_dim: model width D.
         num_heads: attention heads H; must divide `hidden_dim`.
         ffn_dim: hidden width of the feed-forward layers.
-        max_length: longest source and target in tokens that `generate` accepts. The sinusoidal
-            positions themselves have no limit.
+        max_length: longest source and target in tokens. Sinusoidal and relative positions have no
+            limit of their own; with them it is what `generate` accepts.
         dropout: rate on embeddings and on the output of each sublayer (paper, section 5.4).
         attention_dropout: rate on the attention scores.
         activation_dropout: rate on the feed-forward layers' hidden units.
-        activation: of the feed-forward layers, a Keras activation name.
+        activation: of the feed-forward layers, a Keras activation name or "gelu_tanh".
         norm_first: pre-norm when True, post-norm as in the paper when False.
         norm_epsilon: added to the variance in normalisation.
         share_embeddings: "all" for one matrix as source embedding, target embedding and output
-            projection (paper, section 3.4); "target" to share the last two only; "none".
+            projection (paper, section 3.4); "input" to share the first two only, "target" to share
+            the last two only; "none".
+        head_dim: K; by default D / H.
+        positions: "sinusoidal", "learned" or "none", added to the embeddings.
+        position_options: arguments of the positions' layer.
+        position_bias: "relative" for T5's bias of each stack's self-attention, or None.
+        position_bias_options: its arguments; the encoder's looks both ways, the decoder's back.
+        scale_embeddings: whether embeddings are multiplied by √D (paper, section 3.4).
+        embedding_norm: whether the sum of the embeddings is normalised.
+        gated: whether feed-forward layers have a gate.
+        norm: "layer" or "rms".
+        use_bias: whether dense layers have biases.
+        score: "scaled_dot_product", or "dot_product" as in T5.
+        initializer_range: standard deviation of all initial kernels and embeddings; None for each
+            layer's own default.
+        logit_scale: factor on the decoder's states before the output projection, or None.
+        output_bias: whether logits have a bias.
         pad_id: token that fills rows up.
         bos_id: token that the decoder's input starts with.
         eos_id: token that ends a sequence.
@@ -122,20 +78,29 @@ class TransformerConfig(Config):
     pad_id: int = 0
     bos_id: int = 2
     eos_id: int = 3
+    head_dim: int | None = None
+    positions: str = "sinusoidal"
+    position_options: dict = dataclasses.field(default_factory=dict)
+    position_bias: str | None = None
+    position_bias_options: dict = dataclasses.field(default_factory=dict)
+    scale_embeddings: bool = True
+    embedding_norm: bool = False
+    gated: bool = False
+    norm: str = "layer"
+    use_bias: bool = True
+    score: str = "scaled_dot_product"
+    initializer_range: float | None = None
+    logit_scale: float | None = None
+    output_bias: bool = False
 
     def __post_init__(self):
-        sizes = "vocab_size num_encoder_layers num_decoder_layers hidden_dim num_heads ffn_dim"
-        for name in (*sizes.split(), "max_length"):
+        for name in ("num_encoder_layers", "num_decoder_layers"):
             check_positive(name, getattr(self, name))
-        for name in ("dropout", "attention_dropout", "activation_dropout"):
-            check_rate(name, getattr(self, name))
-        check_choice("share_embeddings", self.share_embeddings, ("all", "target", "none"))
-        if self.hidden_dim % self.num_heads:
-            raise ValueError(
-                "num_heads must divide hidden_dim; "
-                f"received num_heads={self.num_heads}, hidden_dim={self.hidden_dim}"
-            )
-        if self.hidden_dim % 2:
+        check_choice("share_embeddings", self.share_embeddings, SHARING)
+        check_choice("positions", self.positions, ("sinusoidal", "learned", "none"))
+        check_choice("position_bias", self.position_bias, ("relative", None))
+        self.encoder_config()  # checks all that is not of this class alone
+        if self.positions == "sinusoidal" and self.hidden_dim % 2:
             raise ValueError(
                 "hidden_dim must be even, since positions are pairs of sine and cosine; "
                 f"received {self.hidden_dim}"
@@ -148,10 +113,41 @@ class TransformerConfig(Config):
                     f"received {token!r}"
                 )
 
+    def encoder_config(self):
+        """The `EncoderConfig` of the encoder."""
+        return EncoderConfig(
+            num_layers=self.num_encoder_layers,
+            **self.stack_fields(bidirectional=True),
+        )
+
+    def decoder_config(self):
+        """The `DecoderConfig` of the decoder, with attention to the encoder's output."""
+        return DecoderConfig(
+            num_layers=self.num_decoder_layers,
+            context_dim=self.hidden_dim,
+            bos_id=self.bos_id,
+            eos_id=self.eos_id,
+            **self.stack_fields(bidirectional=False),
+        )
+
+    def stack_fields(self, bidirectional):
+        """What the two stacks share."""
+        shared = set(self.fields()) & set(StackConfig.fields())
+        fields = {name: getattr(self, name) for name in shared}
+        if self.position_bias is not None:
+            fields["position_bias_options"] = {
+                **self.position_bias_options,
+                "bidirectional": bidirectional,
+            }
+        scale = math.sqrt(self.hidden_dim) if self.scale_embeddings else None
+        return {**fields, "embedding_scale": scale}
+
     @classmethod
     def presets(cls):
-        """The sizes of the paper, and `transformer_tiny` for corpora such as Multi30k."""
-        return PRESETS
+        """The paper's sizes, `transformer_tiny` for corpora such as Multi30k, and published ones."""
+        from keras_transformer import families
+
+        return {**PRESETS, **families.preset_fields(cls)}
 
 
 # Parameter counts are without the embedding matrix, which adds vocab_size · hidden_dim.

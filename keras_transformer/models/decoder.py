@@ -17,13 +17,16 @@ class TransformerDecoder(TransformerStack):
 
         x = dropout(E[token] + P[position]),  x = block(x) for each block,  norm(x)
 
+    With `config.context_dim`, blocks attend to a context too: the decoder of a `Transformer`.
+
     Args:
         config: a `DecoderConfig`.
         block: a subclass of `TransformerDecoderBlock`, or None for itself.
 
     Call:
         inputs: (B, T) int32 token ids, or a dictionary of `token_ids` and, where there is padding,
-            `padding_mask` (B, T) boolean, True = real token.
+            `padding_mask` (B, T) boolean, True = real token; with a context also `context`
+            (B, S, C) and perhaps `context_padding_mask` (B, S).
         training: whether dropout is active.
 
     Returns:
@@ -44,7 +47,24 @@ class TransformerDecoder(TransformerStack):
     """
 
     config_class = DecoderConfig
-    block_class = TransformerDecoderBlock
+    block_classes = {"block": TransformerDecoderBlock}
+    input_names = ("token_ids", "padding_mask", "context", "context_padding_mask")
+
+    def build_block(self, block):
+        shape = (None, None, self.config.hidden_dim)
+        if self.config.context_dim is None:
+            block.build(shape)
+        else:
+            block.build(shape, (None, None, self.config.context_dim))
+
+    def context_arguments(self, inputs):
+        if self.config.context_dim is None:
+            return {}
+        return {name: inputs[name] for name in ("context", "context_padding_mask")}
+
+    def project_context(self, context):
+        """Keys and values of a context for each block: a tuple of pairs of (B, N, S, K)."""
+        return tuple(block.project_context(context) for block in self.blocks)
 
     def make_cache(self, batch_size, max_length):
         """An empty `KeyValueCache` of S = `max_length` positions for all blocks."""
@@ -58,7 +78,9 @@ class TransformerDecoder(TransformerStack):
             self.compute_dtype,
         )
 
-    def step(self, token_ids, cache, padding_mask=None):
+    def step(
+        self, token_ids, cache, padding_mask=None, context_cache=None, context_padding_mask=None
+    ):
         """Hidden states of T more tokens of each row, given those in the cache.
 
         Args:
@@ -66,17 +88,25 @@ class TransformerDecoder(TransformerStack):
             cache: the `KeyValueCache` so far.
             padding_mask: (B, S) boolean over the cached positions, True = real token, with which
                 learned and sinusoidal positions count real tokens only; or None.
+            context_cache: what `project_context` returned, where the blocks attend to a context.
+            context_padding_mask: (B, S) boolean over the context, or None.
 
         Returns:
             `(hidden states (B, T, D), the advanced cache)`.
         """
         x = self.embed_step(token_ids, cache.index, padding_mask)
-        bias = self.attention_bias(ops.shape(x)[1], ops.shape(cache.keys[0])[2], cache.index)
+        arguments = {
+            "padding_mask": padding_mask,
+            "attention_bias": self.attention_bias(
+                ops.shape(x)[1], ops.shape(cache.keys[0])[2], cache.index
+            ),
+        }
         advanced = []
         for i, block in enumerate(self.blocks):
-            x, layer = block(
-                x, padding_mask=padding_mask, attention_bias=bias, cache=cache.layer(i)
-            )
+            if context_cache is not None:
+                arguments["context_cache"] = context_cache[i]
+                arguments["context_padding_mask"] = context_padding_mask
+            x, layer = block(x, cache=cache.layer(i), **arguments)
             advanced.append(layer)
         return self.norm(x), KeyValueCache.from_layers(advanced)
 

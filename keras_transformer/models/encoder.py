@@ -45,7 +45,7 @@ class TransformerEncoder(TransformerStack):
     """
 
     config_class = EncoderConfig
-    block_class = TransformerEncoderBlock
+    block_classes = {"block": TransformerEncoderBlock}
     input_names = ("token_ids", "padding_mask", "segment_ids")
 
     def build(self, input_shape=None):
@@ -57,7 +57,7 @@ class TransformerEncoder(TransformerStack):
             self.segment_embedding = keras.layers.Embedding(
                 self.config.num_segments,
                 width,
-                embeddings_initializer=self.initializer(),
+                embeddings_initializer=self.initializer() or "uniform",
                 dtype=self.dtype_policy,
                 name="segment_embedding",
             )

@@ -2,18 +2,18 @@
 
 import keras
 
-from keras_transformer.models.stack import ConfiguredModel
+from keras_transformer.models.configured import ConfiguredModel
 
 
 class Head(ConfiguredModel):
     """A backbone and what is on top of it. Not used by itself.
 
     A subclass names its `backbone_class` and overrides `build_head`, `call`, `default_loss` and
-    `default_metrics`.
+    `default_metrics`; or `make_backbone`, to use a backbone of its own.
 
     Args:
         config: the backbone's configuration.
-        block: a class of blocks for the backbone, or None for its own.
+        **kwargs: the backbone's classes of blocks by its arguments' names, and Keras's arguments.
     """
 
     backbone_class = None
@@ -22,15 +22,13 @@ class Head(ConfiguredModel):
         super().__init_subclass__(**kwargs)
         if cls.backbone_class is not None:
             cls.config_class = cls.backbone_class.config_class
-            cls.block_class = cls.backbone_class.block_class
+            cls.block_classes = cls.backbone_class.block_classes
 
-    def __init__(self, config, block=None, **kwargs):
+    def __init__(self, config, **kwargs):
+        blocks = {name: kwargs.pop(name, None) for name in self.block_classes}
+        self.choose(config, blocks)
         super().__init__(**kwargs)
-        self.config = config
-        self.backbone = self.backbone_class(
-            config, block=block, dtype=self.dtype_policy, name="backbone"
-        )
-        self.block = self.backbone.block
+        self.backbone = self.make_backbone("backbone")
         self.build_head()
         self.built = True
 
@@ -51,6 +49,11 @@ class Head(ConfiguredModel):
         }
         return cls(kind.from_preset(name, **fields), **overrides)
 
+    def make_backbone(self, name):
+        """The backbone."""
+        blocks = {argument: getattr(self, argument) for argument in self.block_classes}
+        return self.backbone_class(self.config, **blocks, dtype=self.dtype_policy, name=name)
+
     def build_head(self):
         """Makes and builds the layers of the head."""
         raise NotImplementedError
@@ -63,7 +66,7 @@ class Head(ConfiguredModel):
         layer = keras.layers.Dense(
             units,
             activation=activation,
-            kernel_initializer=self.backbone.initializer(),
+            kernel_initializer=self.backbone.initializer() or "glorot_uniform",
             dtype=self.dtype_policy,
             name=name,
         )

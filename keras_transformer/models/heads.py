@@ -1,25 +1,27 @@
-"""Models with a head: what is trained and served.
+"""The encoder-decoder that predicts tokens.
 
 B batch, S source length, T target length, V vocabulary
 """
 
 import keras
+from keras import ops
 
-from keras_transformer.layers import TokenEmbedding
-from keras_transformer.models.config import TransformerConfig
+from keras_transformer.models.language_heads import LanguageHead
 from keras_transformer.models.transformer import Transformer
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class Seq2SeqLM(keras.Model):
+class Seq2SeqLM(LanguageHead):
     """An encoder-decoder `Transformer` that predicts the target's next token.
 
-        logits = Transformer(source, target) Eᵀ
+        logits = s · Transformer(source, target) Eᵀ + b
 
-    A subclass overrides `make_backbone` to use a backbone of its own.
+    s is `config.logit_scale` and b there with `config.output_bias` only.
 
     Args:
         config: a `TransformerConfig`; `share_embeddings` says whether E is the embedding matrix.
+        encoder_block: a subclass of `TransformerEncoderBlock`, or None for itself.
+        decoder_block: a subclass of `TransformerDecoderBlock`, or None for itself.
 
     Call:
         inputs: as `Transformer` takes them. `decoder_token_ids` are the target shifted right:
@@ -42,43 +44,30 @@ class Seq2SeqLM(keras.Model):
         Vaswani et al. 2017, section 3.
     """
 
-    def __init__(self, config, **kwargs):
-        super().__init__(**kwargs)
-        self.config = config
-        self.backbone = self.make_backbone("backbone")
-        self.output_embedding = self.backbone.decoder_embedding
-        if config.share_embeddings == "none":
-            self.output_embedding = TokenEmbedding(
-                config.vocab_size,
-                config.hidden_dim,
-                dtype=self.dtype_policy,
-                name="output_embedding",
+    backbone_class = Transformer
+
+    def build_head(self):
+        self.build_output(
+            self.backbone.decoder.token_embedding,
+            tied=self.config.share_embeddings in ("all", "target"),
+        )
+        self.output_bias = None
+        if self.config.output_bias:
+            self.output_bias = self.add_weight(
+                (self.config.vocab_size,), initializer="zeros", name="output_bias"
             )
-            self.output_embedding.build((None, None))
-        self.built = True
-
-    @classmethod
-    def from_preset(cls, name, **overrides):
-        """A model of a published size with random weights.
-
-        Args:
-            name: `transformer_tiny`, `transformer_base` or `transformer_big`.
-            **overrides: `vocab_size`, and other fields of `TransformerConfig` to change.
-
-        Raises:
-            ValueError: the preset is not known; the message lists those that are.
-        """
-        return cls(TransformerConfig.from_preset(name, **overrides))
-
-    def make_backbone(self, name):
-        """The backbone."""
-        return Transformer(self.config, dtype=self.dtype_policy, name=name)
-
-    def build(self, input_shape=None):
-        self.built = True  # the constructor has made all weights
 
     def call(self, inputs, training=None):
-        return self.output_embedding(self.backbone(inputs, training=training), reverse=True)
+        return self.logits(self.backbone(inputs, training=training))
+
+    def logits(self, hidden):
+        """The decoder's states (B, T, D) as logits (B, T, V)."""
+        if self.config.logit_scale is not None:
+            hidden = hidden * self.config.logit_scale
+        logits = self.output_embedding(hidden, reverse=True)
+        if self.output_bias is None:
+            return logits
+        return logits + ops.cast(self.output_bias, logits.dtype)
 
     def hidden_states(self, inputs):
         """Hidden states of all layers: a dictionary of two lists, `encoder` and `decoder`.
@@ -106,7 +95,7 @@ class Seq2SeqLM(keras.Model):
     def step(self, token_ids, state):
         """Logits (N, T, V) of the tokens after `token_ids` (N, T), and the advanced state."""
         hidden, state = self.backbone.step(token_ids, state)
-        return self.output_embedding(hidden, reverse=True), state
+        return self.logits(hidden), state
 
     def reorder(self, state, rows):
         """The state whose row i continues row `rows[i]`; rows of one source stay with it."""
@@ -132,33 +121,3 @@ class Seq2SeqLM(keras.Model):
         from keras_transformer import generation
 
         return generation.generate(self, inputs, max_new_tokens=max_new_tokens, method=method)
-
-    def save_pretrained(self, folder):
-        """Writes `config.json` and `model.safetensors`; each file is replaced in one step."""
-        from keras_transformer import checkpoints
-
-        checkpoints.save_pretrained(self, folder)
-
-    @classmethod
-    def from_pretrained(cls, folder, dtype=None):
-        """The model that `save_pretrained` wrote.
-
-        Args:
-            folder: a local folder.
-            dtype: dtype policy of the model; by default Keras's global one.
-
-        Raises:
-            FileNotFoundError: the folder or a file of it does not exist.
-            ValueError: weights are missing, unexpected or misshapen; the message lists them.
-        """
-        from keras_transformer import checkpoints
-
-        return checkpoints.from_pretrained(cls, folder, dtype=dtype)
-
-    def get_config(self):
-        return {**super().get_config(), "config": self.config.to_dict()}
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        return cls(TransformerConfig.from_dict(config.pop("config")), **config)

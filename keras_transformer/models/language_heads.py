@@ -11,19 +11,20 @@ from keras_transformer.layers.feed_forward import get_activation
 from keras_transformer.models.decoder import TransformerDecoder
 from keras_transformer.models.encoder import TransformerEncoder
 from keras_transformer.models.head import Head
+from keras_transformer.models.configured import normal_initializer
 
 
 class LanguageHead(Head):
     """A head that predicts tokens. Not used by itself."""
 
-    def build_output(self):
-        """The output embedding: the token embedding itself where the configuration ties them."""
-        self.output_embedding = self.backbone.token_embedding
-        if not self.config.tie_embeddings:
+    def build_output(self, token_embedding, tied):
+        """The output embedding: the token embedding itself where the two are tied."""
+        self.output_embedding = token_embedding
+        if not tied:
             self.output_embedding = TokenEmbedding(
-                self.config.vocab_size,
-                self.config.embedding_dim or self.config.hidden_dim,
-                embeddings_initializer=self.backbone.initializer(),
+                token_embedding.input_dim,
+                token_embedding.output_dim,
+                embeddings_initializer=normal_initializer(self.config.initializer_range),
                 dtype=self.dtype_policy,
                 name="output_embedding",
             )
@@ -81,7 +82,7 @@ class MaskedLM(LanguageHead):
         width = config.embedding_dim or config.hidden_dim
         self.transform = self.make_dense("transform", width, get_activation(config.activation))
         self.transform_norm = self.backbone.make_norm("transform_norm", width)
-        self.build_output()
+        self.build_output(self.backbone.token_embedding, self.config.tie_embeddings)
         self.output_bias = self.add_weight(
             (config.vocab_size,), initializer="zeros", name="output_bias"
         )
@@ -132,7 +133,7 @@ class CausalLM(LanguageHead):
     backbone_class = TransformerDecoder
 
     def build_head(self):
-        self.build_output()
+        self.build_output(self.backbone.token_embedding, self.config.tie_embeddings)
 
     def call(self, inputs, training=None):
         return self.output_embedding(self.backbone(inputs, training=training), reverse=True)

@@ -8,31 +8,7 @@ from keras import ops
 
 from keras_transformer import layers
 from keras_transformer.layers.norm import make_norm
-
-
-class ConfiguredModel(keras.Model):
-    """A model that is made, saved and loaded by its configuration and its class of blocks.
-
-    It has `config`, an instance of `config_class`, and `block`, a subclass of `block_class`.
-    """
-
-    config_class = None
-    block_class = None
-
-    def get_config(self):
-        config = {**super().get_config(), "config": self.config.to_dict()}
-        if self.block is not self.block_class:
-            config["block"] = keras.saving.get_registered_name(self.block)
-        return config
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        block = config.pop("block", None)
-        if block is not None:
-            block = keras.saving.get_registered_object(block)
-        fields = config.pop("config")
-        return cls(cls.config_class.from_dict(fields), block=block, **config)
+from keras_transformer.models.configured import ConfiguredModel, normal_initializer
 
 
 class TransformerStack(ConfiguredModel):
@@ -45,25 +21,18 @@ class TransformerStack(ConfiguredModel):
 
     Args:
         config: an instance of the class's `config_class`.
-        block: a subclass of the class's `block_class`, registered with Keras where the model is to
-            be saved; by default `block_class` itself.
+        block: a subclass of the class's own kind of block, registered with Keras where the model is
+            to be saved; by default that itself.
+        token_embedding: a `TokenEmbedding` that the stack shares with others, built, or None for
+            one of its own.
     """
 
     input_names = ("token_ids", "padding_mask")
 
-    def __init__(self, config, block=None, **kwargs):
-        if not isinstance(config, self.config_class):
-            wanted = self.config_class.__name__
-            raise TypeError(f"config must be of type {wanted}; received {config!r}")
-        if block is not None and not (
-            isinstance(block, type) and issubclass(block, self.block_class)
-        ):
-            raise TypeError(
-                f"block must be a subclass of {self.block_class.__name__}; received {block!r}"
-            )
-        self.config = config
-        self.block = block or self.block_class
+    def __init__(self, config, block=None, token_embedding=None, **kwargs):
+        self.choose(config, {"block": block})
         super().__init__(**kwargs)
+        self.token_embedding = token_embedding
         self.build()
 
     # The parts
@@ -73,8 +42,10 @@ class TransformerStack(ConfiguredModel):
             return
         config = self.config
         width = config.embedding_dim or config.hidden_dim
-        self.token_embedding = self.make_embedding("token_embedding", width)
+        if self.token_embedding is None:
+            self.token_embedding = self.make_embedding("token_embedding", width)
         self.positions = self.make_positions("positions")
+        self.position_bias = self.make_position_bias("position_bias")
         self.embedding_norm = self.identity("embedding_norm")
         if config.embedding_norm:
             self.embedding_norm = self.make_norm("embedding_norm", width)
@@ -85,32 +56,34 @@ class TransformerStack(ConfiguredModel):
         if width != config.hidden_dim:
             self.embedding_projection = keras.layers.Dense(
                 config.hidden_dim,
-                kernel_initializer=self.initializer(),
+                kernel_initializer=self.initializer() or "glorot_uniform",
                 dtype=self.dtype_policy,
                 name="embedding_projection",
             )
             self.embedding_projection.build((None, None, width))
         if isinstance(self.positions, (layers.LearnedPositions, layers.PositionalEncoding)):
             self.positions.build((None, None, width))
-        elif isinstance(self.positions, layers.PositionBias):
-            self.positions.build()
-        self.blocks = [self.make_block(f"block_{i}") for i in range(config.num_layers)]
+        self.blocks = [self.make_block(i) for i in range(config.num_layers)]
         for block in self.blocks:
-            block.build((None, None, config.hidden_dim))
+            self.build_block(block)
         self.norm = self.identity("norm")
         if config.norm_first:
             self.norm = self.make_norm("norm", config.hidden_dim)
         self.built = True
 
-    def make_block(self, name):
-        """One block."""
+    def make_block(self, number):
+        """Block `number`, from 0."""
         return self.block(
             rotary=self.positions if isinstance(self.positions, layers.RotaryEmbedding) else None,
             kernel_initializer=self.initializer(),
             dtype=self.dtype_policy,
-            name=name,
-            **self.config.block_arguments(),
+            name=f"block_{number}",
+            **self.config.block_arguments(number),
         )
+
+    def build_block(self, block):
+        """Makes a block's weights."""
+        block.build((None, None, self.config.hidden_dim))
 
     def make_embedding(self, name, width):
         """The token embedding."""
@@ -129,17 +102,30 @@ class TransformerStack(ConfiguredModel):
         """The layer that the configuration's `positions` stands for."""
         config = self.config
         initial = {"embeddings_initializer": self.initializer()}
-        heads = {"num_heads": config.num_heads}
         kinds = {
             "learned": (layers.LearnedPositions, {"max_length": config.max_length, **initial}),
             "sinusoidal": (layers.PositionalEncoding, {}),
             "rotary": (layers.RotaryEmbedding, {}),
-            "alibi": (layers.AlibiBias, heads),
-            "relative": (layers.RelativePositionBias, {**heads, **initial}),
             "none": (keras.layers.Identity, {}),
         }
         kind, arguments = kinds[config.positions]
         return kind(**arguments, **config.position_options, dtype=self.dtype_policy, name=name)
+
+    def make_position_bias(self, name):
+        """The bias that the configuration's `position_bias` stands for, built, or None."""
+        config = self.config
+        if config.position_bias is None:
+            return None
+        kind, arguments = {
+            "alibi": (layers.AlibiBias, {}),
+            "relative": (
+                layers.RelativePositionBias, {"embeddings_initializer": self.initializer()}
+            ),
+        }[config.position_bias]
+        arguments = {**arguments, **config.position_bias_options}
+        bias = kind(config.num_heads, **arguments, dtype=self.dtype_policy, name=name)
+        bias.build()
+        return bias
 
     def make_norm(self, name, width):
         """One normalisation layer outside the blocks, built."""
@@ -154,8 +140,8 @@ class TransformerStack(ConfiguredModel):
         return keras.layers.Identity(dtype=self.dtype_policy, name=name)
 
     def initializer(self):
-        """Of all kernels and embeddings."""
-        return keras.initializers.RandomNormal(stddev=self.config.initializer_range)
+        """Of all kernels and embeddings, or None for each layer's own."""
+        return normal_initializer(self.config.initializer_range)
 
     # What they compute
 
@@ -170,21 +156,21 @@ class TransformerStack(ConfiguredModel):
             training: whether dropout is active.
             states: a list that is given the embeddings and each block's output, the last one
                 normalised where the stack ends with a norm; or None.
-            scores: a list that is given each block's attention scores; or None.
+            scores: a list that is given a list of each block's attention scores; or None.
         """
         x = self.embed(inputs, training=training)
-        bias = self.attention_bias(ops.shape(x)[1], ops.shape(x)[1])
+        arguments = {
+            "padding_mask": inputs["padding_mask"],
+            "attention_bias": self.attention_bias(ops.shape(x)[1], ops.shape(x)[1]),
+            "return_attention_scores": scores is not None,
+            "training": training,
+            **self.context_arguments(inputs),
+        }
         trace = [x]
         for block in self.blocks:
-            x = block(
-                x,
-                padding_mask=inputs["padding_mask"],
-                attention_bias=bias,
-                return_attention_scores=scores is not None,
-                training=training,
-            )
+            x = block(x, **arguments)
             if scores is not None:
-                x, block_scores = x
+                x, *block_scores = x
                 scores.append(block_scores)
             trace.append(x)
         x = self.norm(x)
@@ -212,9 +198,13 @@ class TransformerStack(ConfiguredModel):
 
     def attention_bias(self, query_length, key_length, offset=0):
         """The bias of positions that all blocks share, (H, T, S), or None."""
-        if isinstance(self.positions, layers.PositionBias):
-            return self.positions(query_length, key_length, offset)
-        return None
+        if self.position_bias is None:
+            return None
+        return self.position_bias(query_length, key_length, offset)
+
+    def context_arguments(self, inputs):
+        """Hook: what blocks are given besides their input and its masks."""
+        return {}
 
     def hidden_states(self, inputs):
         """Hidden states of all layers, without dropout.
@@ -231,7 +221,7 @@ class TransformerStack(ConfiguredModel):
         """Attention scores of all layers: a list of (B, H, T, T) float32."""
         scores = []
         self.forward(self.named(inputs), scores=scores)
-        return scores
+        return [own for own, *_ in scores]
 
     def named(self, inputs):
         """The inputs as a dictionary with all keys, those that are missing as None.

@@ -8,16 +8,18 @@ import dataclasses
 from keras_transformer.layers.checks import check_choice, check_positive, check_rate
 from keras_transformer.layers.multi_head import check_heads, check_query_key_norm
 from keras_transformer.layers.norm import NORMS
-from keras_transformer.models.config import LARGEST_WEIGHT, Config
+from keras_transformer.models.base_config import LARGEST_WEIGHT, Config
 
 # Fields that are the block's arguments of the same names
 BLOCK_FIELDS = """
     num_heads head_dim num_kv_heads ffn_dim dropout attention_dropout activation_dropout activation
     gated norm norm_first norm_epsilon parallel use_bias use_attention_bias use_output_bias
-    query_key_norm score soft_cap window
+    query_key_norm score soft_cap
 """.split()
 
-POSITIONS = ("learned", "sinusoidal", "rotary", "alibi", "relative", "none")
+MOST_LAYERS = 1024  # a larger number in a file is an error, not a model
+POSITIONS = ("learned", "sinusoidal", "rotary", "none")
+POSITION_BIASES = ("alibi", "relative", None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,10 +37,12 @@ class StackConfig(Config):
         embedding_dim: width of the token embeddings, projected to D where it differs; by default D.
         max_length: longest input in tokens. Sinusoidal, rotary and biased positions have no limit
             of their own.
-        positions: "learned", "sinusoidal" or "none", added to embeddings; "rotary" in attention;
-            "alibi" or "relative" as bias of its scores, made once for all blocks.
+        positions: "learned" or "sinusoidal", added to embeddings; "rotary" in attention; "none".
         position_options: arguments of the positions' layer, such as `{"start": 2}` for
             `LearnedPositions` or `{"max_wavelength": 500000.0}` for `RotaryEmbedding`.
+        position_bias: "alibi" or "relative", a bias of attention's scores that is made once for all
+            blocks, or None.
+        position_bias_options: its arguments, such as `{"num_buckets": 32}`.
         embedding_scale: factor on token embeddings, or None.
         embedding_norm: whether the sum of the embeddings is normalised.
         dropout: rate on embeddings and on each sublayer's output.
@@ -57,8 +61,10 @@ class StackConfig(Config):
         score: "scaled_dot_product" or "dot_product".
         soft_cap: bound of the scores, or None.
         window: how many positions a query reaches back, or None for all.
+        window_layers: numbers of the blocks that have the window, from 0; by default all.
         tie_embeddings: whether the output projection is the token embedding.
-        initializer_range: standard deviation of all initial kernels and embeddings.
+        initializer_range: standard deviation of all initial kernels and embeddings; None for each
+            layer's own default.
         pad_id: token that fills rows up.
 
     Raises:
@@ -76,6 +82,8 @@ class StackConfig(Config):
     max_length: int = 512
     positions: str = "learned"
     position_options: dict = dataclasses.field(default_factory=dict)
+    position_bias: str | None = None
+    position_bias_options: dict = dataclasses.field(default_factory=dict)
     embedding_scale: float | None = None
     embedding_norm: bool = False
     dropout: float = 0.1
@@ -94,13 +102,16 @@ class StackConfig(Config):
     score: str = "scaled_dot_product"
     soft_cap: float | None = None
     window: int | None = None
+    window_layers: tuple[int, ...] | None = None
     tie_embeddings: bool = True
-    initializer_range: float = 0.02
+    initializer_range: float | None = 0.02
     pad_id: int | None = 0
 
     def __post_init__(self):
         for name in "vocab_size num_layers hidden_dim num_heads ffn_dim max_length".split():
             check_positive(name, getattr(self, name))
+        if self.num_layers > MOST_LAYERS:
+            raise ValueError(f"num_layers must be at most {MOST_LAYERS}; received {self.num_layers}")
         for name in ("head_dim", "embedding_dim", "window"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
@@ -110,6 +121,8 @@ class StackConfig(Config):
         check_query_key_norm(self.query_key_norm)
         check_choice("norm", self.norm, tuple(NORMS))
         check_choice("positions", self.positions, POSITIONS)
+        check_choice("position_bias", self.position_bias, POSITION_BIASES)
+        self.check_window_layers()
         if self.head_dim is None and self.hidden_dim % self.num_heads:
             raise ValueError(
                 "num_heads must divide hidden_dim unless head_dim is given; "
@@ -128,9 +141,30 @@ class StackConfig(Config):
                 f"received {self.pad_id!r}"
             )
 
-    def block_arguments(self):
-        """What a block of `layers` is made with, but for name, dtype and positions."""
-        return {name: getattr(self, name) for name in BLOCK_FIELDS}
+    @classmethod
+    def presets(cls):
+        """The sizes of the published families, by their names."""
+        from keras_transformer import families
+
+        return families.preset_fields(cls)
+
+    def check_window_layers(self):
+        """Refuses numbers of blocks that are none; a list from JSON becomes a tuple."""
+        if self.window_layers is None:
+            return
+        object.__setattr__(self, "window_layers", tuple(self.window_layers))
+        wrong = [number for number in self.window_layers if number not in range(self.num_layers)]
+        if wrong or self.window is None:
+            raise ValueError(
+                f"window_layers must be numbers of blocks in [0, {self.num_layers}) and go with a "
+                f"window; received window_layers={self.window_layers}, window={self.window}"
+            )
+
+    def block_arguments(self, number):
+        """What block `number` is made with, but for name, dtype and positions."""
+        arguments = {name: getattr(self, name) for name in BLOCK_FIELDS}
+        has_window = self.window_layers is None or number in self.window_layers
+        return {**arguments, "window": self.window if has_window else None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -166,6 +200,8 @@ class DecoderConfig(StackConfig):
     """The hyperparameters of a `TransformerDecoder`; the defaults are those of GPT-2 but for V.
 
     Args:
+        context_dim: width of the context that blocks attend to besides the text, which makes this
+            the decoder of an encoder-decoder; None for none.
         bos_id: token that begins a text, or None.
         eos_id: token that ends it, or None.
         **others: as in `StackConfig`.
@@ -184,5 +220,6 @@ class DecoderConfig(StackConfig):
     norm_first: bool = True
     activation: str = "gelu_tanh"
     pad_id: int | None = None
+    context_dim: int | None = None
     bos_id: int | None = None
     eos_id: int | None = None

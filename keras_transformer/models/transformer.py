@@ -4,21 +4,21 @@ B batch, S source length, T target length, D width, H heads, K head width, V voc
 N rows while decoding: B, or B·G with G hypotheses for each source
 """
 
-import math
 from typing import NamedTuple
 
 import keras
 from keras import ops
 
 from keras_transformer.layers import (
-    Dropout,
     KeyValueCache,
-    PositionalEncoding,
     TokenEmbedding,
     TransformerDecoderBlock,
     TransformerEncoderBlock,
 )
 from keras_transformer.models.config import TransformerConfig
+from keras_transformer.models.decoder import TransformerDecoder
+from keras_transformer.models.encoder import TransformerEncoder
+from keras_transformer.models.configured import ConfiguredModel, normal_initializer
 
 
 class DecodingState(NamedTuple):
@@ -41,15 +41,18 @@ class DecodingState(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class Transformer(keras.Model):
-    """The Transformer of "Attention Is All You Need", without its output projection.
+class Transformer(ConfiguredModel):
+    """The encoder-decoder Transformer, without its output projection.
 
-    A subclass overrides `make_encoder_block` or `make_decoder_block` to use blocks of its own.
-    Weights are made by the constructor; what a hook needs beyond `self.config` must be set before
-    `super().__init__`.
+        Decoder(target, Encoder(source))
+
+    The two are the sublayers `encoder` and `decoder`. A subclass overrides `make_encoder` or
+    `make_decoder` to use stacks of its own; other classes of blocks alone are passed.
 
     Args:
         config: a `TransformerConfig`.
+        encoder_block: a subclass of `TransformerEncoderBlock`, or None for itself.
+        decoder_block: a subclass of `TransformerDecoderBlock`, or None for itself.
 
     Call:
         inputs: a dictionary of `encoder_token_ids` (B, S) and `decoder_token_ids` (B, T) int32,
@@ -76,112 +79,65 @@ class Transformer(keras.Model):
         Vaswani et al. 2017, section 3.
     """
 
-    def __init__(self, config, **kwargs):
-        if not isinstance(config, TransformerConfig):
-            raise TypeError(f"config must be a TransformerConfig; received {config!r}")
-        self.config = config
+    config_class = TransformerConfig
+    block_classes = {
+        "encoder_block": TransformerEncoderBlock,
+        "decoder_block": TransformerDecoderBlock,
+    }
+
+    def __init__(self, config, encoder_block=None, decoder_block=None, **kwargs):
+        self.choose(config, {"encoder_block": encoder_block, "decoder_block": decoder_block})
         super().__init__(**kwargs)
         self.build()
-
-    def make_encoder_block(self, name):
-        """One encoder block."""
-        return TransformerEncoderBlock(name=name, **self.block_arguments())
-
-    def make_decoder_block(self, name):
-        """One decoder block, with cross-attention."""
-        return TransformerDecoderBlock(name=name, **self.block_arguments())
-
-    def block_arguments(self):
-        """What both kinds of block are made with."""
-        names = """num_heads ffn_dim dropout attention_dropout activation_dropout activation
-                   norm_first norm_epsilon"""
-        return {
-            **{name: getattr(self.config, name) for name in names.split()},
-            "dtype": self.dtype_policy,
-        }
 
     def build(self, input_shape=None):
         if self.built:
             return
-        config = self.config
-        shape = (None, None, config.hidden_dim)
-        self.encoder_embedding = self.make_embedding("encoder_embedding")
-        self.decoder_embedding = self.encoder_embedding
-        if config.share_embeddings != "all":
-            self.decoder_embedding = self.make_embedding("decoder_embedding")
-        self.positions = PositionalEncoding(dtype=self.dtype_policy, name="positions")
-        self.positions.build(shape)
-        self.embedding_dropout = Dropout(
-            config.dropout, dtype=self.dtype_policy, name="embedding_dropout"
-        )
-        self.encoder_blocks = [
-            self.make_encoder_block(f"encoder_block_{i}") for i in range(config.num_encoder_layers)
-        ]
-        self.decoder_blocks = [
-            self.make_decoder_block(f"decoder_block_{i}") for i in range(config.num_decoder_layers)
-        ]
-        for block in self.encoder_blocks:
-            block.build(shape)
-        for block in self.decoder_blocks:
-            block.build(shape, shape)
-        self.encoder_norm = self.make_final_norm("encoder_norm")
-        self.decoder_norm = self.make_final_norm("decoder_norm")
+        self.token_embedding = None
+        if self.config.share_embeddings in ("all", "input"):
+            self.token_embedding = TokenEmbedding(
+                self.config.vocab_size,
+                self.config.hidden_dim,
+                scale=self.config.encoder_config().embedding_scale,
+                embeddings_initializer=normal_initializer(self.config.initializer_range),
+                dtype=self.dtype_policy,
+                name="token_embedding",
+            )
+            self.token_embedding.build((None, None))
+        self.encoder = self.make_encoder("encoder")
+        self.decoder = self.make_decoder("decoder")
         self.built = True
 
-    def make_embedding(self, name):
-        """A token embedding, scaled by √D as in section 3.4."""
-        embedding = TokenEmbedding(
-            self.config.vocab_size,
-            self.config.hidden_dim,
-            scale=math.sqrt(self.config.hidden_dim),
+    def make_encoder(self, name):
+        """The stack that reads the source."""
+        return TransformerEncoder(
+            self.config.encoder_config(),
+            block=self.encoder_block,
+            token_embedding=self.token_embedding,
             dtype=self.dtype_policy,
             name=name,
         )
-        embedding.build((None, None))
-        return embedding
 
-    def make_final_norm(self, name):
-        """Pre-norm stacks need a norm at their end; post-norm stacks already have it."""
-        if not self.config.norm_first:
-            return keras.layers.Identity(dtype=self.dtype_policy, name=name)
-        norm = keras.layers.LayerNormalization(
-            epsilon=self.config.norm_epsilon, dtype=self.dtype_policy, name=name
+    def make_decoder(self, name):
+        """The stack that reads the target and attends to the encoder's output."""
+        return TransformerDecoder(
+            self.config.decoder_config(),
+            block=self.decoder_block,
+            token_embedding=self.token_embedding,
+            dtype=self.dtype_policy,
+            name=name,
         )
-        norm.build((None, None, self.config.hidden_dim))
-        return norm
 
     def call(self, inputs, training=None):
         inputs = seq2seq_inputs(inputs)
         context = self.encode(
             inputs["encoder_token_ids"], inputs["encoder_padding_mask"], training=training
         )
-        x = self.embed(
-            self.decoder_embedding,
-            inputs["decoder_token_ids"],
-            inputs["decoder_padding_mask"],
-            training=training,
-        )
-        for block in self.decoder_blocks:
-            x = block(
-                x,
-                context,
-                padding_mask=inputs["decoder_padding_mask"],
-                context_padding_mask=inputs["encoder_padding_mask"],
-                training=training,
-            )
-        return self.decoder_norm(x)
+        return self.decoder(decoder_inputs(inputs, context), training=training)
 
     def encode(self, token_ids, padding_mask=None, training=None):
         """The encoder's hidden states: (B, S) tokens to (B, S, D)."""
-        x = self.embed(self.encoder_embedding, token_ids, padding_mask, training=training)
-        for block in self.encoder_blocks:
-            x = block(x, padding_mask=padding_mask, training=training)
-        return self.encoder_norm(x)
-
-    def embed(self, embedding, token_ids, padding_mask=None, start_index=0, training=None):
-        """Scaled token vectors plus positions: (B, T) to (B, T, D)."""
-        x = self.positions(embedding(token_ids), start_index=start_index, padding_mask=padding_mask)
-        return self.embedding_dropout(x, training=training)
+        return self.encoder(encoder_inputs(token_ids, padding_mask), training=training)
 
     def start(self, inputs, max_length, beams=1):
         """Encodes the sources and prepares decoding.
@@ -199,16 +155,8 @@ class Transformer(keras.Model):
         if mask is None:
             mask = ops.ones_like(token_ids, dtype="bool")
         context = self.encode(token_ids, mask, training=False)
-        cache = KeyValueCache.create(
-            self.config.num_decoder_layers,
-            ops.shape(token_ids)[0] * beams,
-            self.config.num_heads,
-            max_length,
-            self.config.hidden_dim // self.config.num_heads,
-            self.compute_dtype,
-        )
-        context = tuple(block.project_context(context) for block in self.decoder_blocks)
-        return DecodingState(cache, context, mask)
+        cache = self.decoder.make_cache(ops.shape(token_ids)[0] * beams, max_length)
+        return DecodingState(cache, self.decoder.project_context(context), mask)
 
     def step(self, token_ids, state):
         """Decodes T more tokens of each row, given those before.
@@ -220,60 +168,59 @@ class Transformer(keras.Model):
         Returns:
             `(hidden states (N, T, D), the advanced state)`.
         """
-        x = self.embed(self.decoder_embedding, token_ids, start_index=state.cache.index)
-        layers = []
-        for i, block in enumerate(self.decoder_blocks):
-            x, layer = block(
-                x,
-                context_cache=state.context[i],
-                context_padding_mask=state.context_mask,
-                cache=state.cache.layer(i),
-            )
-            layers.append(layer)
-        return self.decoder_norm(x), state._replace(cache=KeyValueCache.from_layers(layers))
+        hidden, cache = self.decoder.step(
+            token_ids,
+            state.cache,
+            context_cache=state.context,
+            context_padding_mask=state.context_mask,
+        )
+        return hidden, state._replace(cache=cache)
 
     def trace(self, inputs):
         """Hidden states and attention scores of all layers, without dropout.
 
         Returns:
             A dictionary of lists: `encoder_hidden_states` and `decoder_hidden_states`, the
-            embeddings first, then the output of each block; `encoder`, `decoder` and `cross`, the
-            attention scores of each block.
+            embeddings first, then the output of each block, the last one normalised where a stack
+            ends with a norm; `encoder`, `decoder` and `cross`, the attention scores of each block.
         """
         inputs = seq2seq_inputs(inputs)
-        source_mask = inputs["encoder_padding_mask"]
-        found = {"encoder": [], "decoder": [], "cross": []}
-        x = self.embed(self.encoder_embedding, inputs["encoder_token_ids"], source_mask)
-        found["encoder_hidden_states"] = [x]
-        for block in self.encoder_blocks:
-            x, scores = block(x, padding_mask=source_mask, return_attention_scores=True)
-            found["encoder"].append(scores)
-            found["encoder_hidden_states"].append(x)
-        context = self.encoder_norm(x)
-        x = self.embed(
-            self.decoder_embedding, inputs["decoder_token_ids"], inputs["decoder_padding_mask"]
+        states, scores = {"encoder": [], "decoder": []}, {"encoder": [], "decoder": []}
+        source = encoder_inputs(inputs["encoder_token_ids"], inputs["encoder_padding_mask"])
+        context = self.encoder.forward(
+            self.encoder.named(source), states=states["encoder"], scores=scores["encoder"]
         )
-        found["decoder_hidden_states"] = [x]
-        for block in self.decoder_blocks:
-            x, scores, cross_scores = block(
-                x,
-                context,
-                padding_mask=inputs["decoder_padding_mask"],
-                context_padding_mask=source_mask,
-                return_attention_scores=True,
-            )
-            found["decoder"].append(scores)
-            found["cross"].append(cross_scores)
-            found["decoder_hidden_states"].append(x)
-        return found
+        self.decoder.forward(
+            self.decoder.named(decoder_inputs(inputs, context)),
+            states=states["decoder"],
+            scores=scores["decoder"],
+        )
+        return {
+            "encoder_hidden_states": states["encoder"],
+            "decoder_hidden_states": states["decoder"],
+            "encoder": [own for own, *_ in scores["encoder"]],
+            "decoder": [own for own, *_ in scores["decoder"]],
+            "cross": [cross for _, cross in scores["decoder"]],
+        }
 
-    def get_config(self):
-        return {**super().get_config(), "config": self.config.to_dict()}
 
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        return cls(TransformerConfig.from_dict(config.pop("config")), **config)
+def encoder_inputs(token_ids, padding_mask):
+    """What an encoder takes; a missing mask is left out."""
+    inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+    return {name: value for name, value in inputs.items() if value is not None}
+
+
+def decoder_inputs(inputs, context):
+    """What the decoder takes, of the inputs of both; missing masks are left out."""
+    return {
+        **encoder_inputs(inputs["decoder_token_ids"], inputs["decoder_padding_mask"]),
+        "context": context,
+        **(
+            {}
+            if inputs["encoder_padding_mask"] is None
+            else {"context_padding_mask": inputs["encoder_padding_mask"]}
+        ),
+    }
 
 
 def seq2seq_inputs(inputs):

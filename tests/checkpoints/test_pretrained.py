@@ -50,7 +50,7 @@ def test_a_folder_holds_two_files(folder):
     assert fields["model_type"] == "keras_transformer" and fields["hidden_dim"] == 6
     assert fields["architectures"] == ["Seq2SeqLM"]
     names = load_weights(folder / "model.safetensors").keys()
-    assert "backbone/encoder_block_0/self_attention/query/kernel" in names
+    assert "backbone/encoder/block_0/self_attention/query/kernel" in names
     assert not any("seq2_seq" in name for name in names)
 
 
@@ -110,7 +110,7 @@ def test_a_field_that_does_not_fit_is_named_with_its_file(folder, changes, messa
 
 def test_all_weights_that_do_not_fit_are_listed(folder):
     weights = load_weights(folder / "model.safetensors")
-    missing = "backbone/encoder_block_0/self_attention/query/kernel"
+    missing = "backbone/encoder/block_0/self_attention/query/kernel"
     misshapen = "backbone/decoder_block_0/feed_forward/inner/bias"
     del weights[missing]
     weights[misshapen] = np.zeros(8, "float32")
@@ -126,10 +126,10 @@ def test_all_weights_that_do_not_fit_are_listed(folder):
 
 def test_weights_of_another_configuration_are_refused(folder):
     edit_config(folder, num_decoder_layers=2)
-    with pytest.raises(ValueError, match="missing: backbone/decoder_block_1"):
+    with pytest.raises(ValueError, match="missing: backbone/decoder/block_1"):
         models.Seq2SeqLM.from_pretrained(folder)
     edit_config(folder, num_decoder_layers=1, share_embeddings="target")
-    with pytest.raises(ValueError, match="missing: backbone/decoder_embedding/embeddings"):
+    with pytest.raises(ValueError, match="missing: backbone/encoder/token_embedding/embeddings"):
         models.Seq2SeqLM.from_pretrained(folder)
 
 

@@ -195,7 +195,7 @@ def test_cached_equals_uncached(norm_first, chunks):
             context_padding_mask=padding,
             cache=cache,
         )
-        same(output, expected[:, start : start + length], 1e-6)
+        same(output, expected[:, start : start + length], 1e-5)
         start += length
     assert int(cache.index) == T
 

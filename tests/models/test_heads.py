@@ -142,8 +142,8 @@ class RmsBlock(TransformerEncoderBlock):
 
 @keras.saving.register_keras_serializable("tests")
 class RmsTransformer(Transformer):
-    def make_encoder_block(self, name):
-        return RmsBlock(name=name, **self.block_arguments())
+    def __init__(self, config, **kwargs):
+        super().__init__(config, encoder_block=RmsBlock, **kwargs)
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -161,7 +161,7 @@ class RmsSeq2SeqLM(Seq2SeqLM):
 
 def test_a_model_of_ones_own_blocks(tmp_path):
     model, inputs = randomise(RmsSeq2SeqLM(tiny.config(), tag="mine")), tiny.inputs()
-    assert [type(block) for block in model.backbone.encoder_blocks] == [RmsBlock] * 2
+    assert [type(block) for block in model.backbone.encoder.blocks] == [RmsBlock] * 2
     # RMSNormalization has no shift: two norms of D weights fewer in each encoder block
     assert tiny.model().count_params() - model.count_params() == 2 * 2 * tiny.D
     expected = to_numpy(model(inputs))
@@ -176,19 +176,24 @@ def test_a_model_of_ones_own_blocks(tmp_path):
 
 
 def test_a_backbone_may_need_more_than_the_configuration():
-    class Alternating(models.Transformer):
+    class Alternating(models.TransformerEncoder):
         def __init__(self, config, every, **kwargs):
             self.every = every  # before the weights are made
             super().__init__(config, **kwargs)
 
-        def make_encoder_block(self, name):
-            number = int(name.rsplit("_", 1)[1])
-            cls = RmsBlock if number % self.every == 0 else TransformerEncoderBlock
-            return cls(name=name, **self.block_arguments())
+        def make_block(self, number):
+            self.block = RmsBlock if number % self.every == 0 else TransformerEncoderBlock
+            return super().make_block(number)
 
-    backbone = Alternating(tiny.config(num_encoder_layers=3), every=2)
-    kinds = [type(block) for block in backbone.encoder_blocks]
+    class Unusual(models.Transformer):
+        def make_encoder(self, name):
+            config = self.config.encoder_config()
+            return Alternating(config, every=2, token_embedding=self.token_embedding, name=name)
+
+    backbone = Unusual(tiny.config(num_encoder_layers=3))
+    kinds = [type(block) for block in backbone.encoder.blocks]
     assert kinds == [RmsBlock, TransformerEncoderBlock, RmsBlock]
+    assert backbone(tiny.inputs()).shape == (B, T, tiny.D)
 
 
 def test_generate_takes_ids():

@@ -16,7 +16,7 @@ SIZES = dict(
 ENCODERS = {
     "bert": dict(num_segments=2),
     "electra": dict(num_segments=2, embedding_dim=10),
-    "mpnet": dict(positions="relative", position_options={"num_buckets": 8}),
+    "mpnet": dict(position_bias="relative", position_bias_options={"num_buckets": 8}),
     "roberta": dict(position_options={"start": 2}, pad_id=1),
 }
 DECODERS = {
@@ -24,9 +24,9 @@ DECODERS = {
     "neox": dict(positions="rotary", position_options={"rotary_dim": 2}, parallel=True),
     "llama": dict(positions="rotary", num_kv_heads=2, head_dim=6, gated=True, activation="silu",
                   norm="rms", use_bias=False, query_key_norm="rms", window=4),
-    "bloom": dict(positions="alibi", embedding_norm=True),
+    "bloom": dict(positions="none", position_bias="alibi", embedding_norm=True),
     "sinusoidal": dict(positions="sinusoidal", embedding_scale=3.0, soft_cap=5.0),
-    "relative": dict(positions="relative", position_options={"bidirectional": False},
+    "relative": dict(position_bias="relative", position_bias_options={"bidirectional": False},
                      score="dot_product"),
 }  # fmt: skip
 CASES = [("encoder", name) for name in ENCODERS] + [("decoder", name) for name in DECODERS]

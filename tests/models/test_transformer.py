@@ -16,15 +16,15 @@ def torch_model(order):
     case = golden(f"model/{order}")
     model = tiny.model(norm_first=order == "pre")
     backbone = model.backbone
-    backbone.encoder_embedding.embeddings.assign(case["embedding.weight"])
+    backbone.encoder.token_embedding.embeddings.assign(case["embedding.weight"])
     for side, blocks in (
-        ("encoder", backbone.encoder_blocks),
-        ("decoder", backbone.decoder_blocks),
+        ("encoder", backbone.encoder.blocks),
+        ("decoder", backbone.decoder.blocks),
     ):
         for i, block in enumerate(blocks):
             assign_block(block, part(case, f"{side}.layers.{i}."))
         if order == "pre":
-            norm = getattr(backbone, f"{side}_norm")
+            norm = getattr(backbone, side).norm
             norm.gamma.assign(case[f"{side}.norm.weight"])
             norm.beta.assign(case[f"{side}.norm.bias"])
     return model, {name: case[name] for name in tiny.inputs()}, case
@@ -40,10 +40,10 @@ def test_logits_loss_and_gradient_equal_those_of_torch(order):
     same(to_numpy(model(inputs))[real], case["logits"][real])
     # the weights after one step of plain gradient descent tell the gradient
     model.compile(keras.optimizers.SGD(1.0), training.TokenCrossEntropy(0.1), jit_compile=False)
-    before = to_numpy(model.backbone.encoder_embedding.embeddings)
+    before = to_numpy(model.backbone.encoder.token_embedding.embeddings)
     loss = model.train_on_batch(inputs, case["labels"])
     same(loss, case["loss"])
-    after = to_numpy(model.backbone.encoder_embedding.embeddings)
+    after = to_numpy(model.backbone.encoder.token_embedding.embeddings)
     same(before - after, case["embedding_gradient"])
 
 
@@ -52,14 +52,14 @@ def test_logits_loss_and_gradient_equal_those_of_torch(order):
 
 def test_shared_embeddings_are_one_matrix():
     everything = tiny.model(share_embeddings="all")
-    assert everything.backbone.encoder_embedding is everything.backbone.decoder_embedding
-    assert everything.output_embedding is everything.backbone.decoder_embedding
+    assert everything.backbone.encoder.token_embedding is everything.backbone.decoder.token_embedding
+    assert everything.output_embedding is everything.backbone.decoder.token_embedding
     target = tiny.model(share_embeddings="target")
-    assert target.backbone.encoder_embedding is not target.backbone.decoder_embedding
-    assert target.output_embedding is target.backbone.decoder_embedding
+    assert target.backbone.encoder.token_embedding is not target.backbone.decoder.token_embedding
+    assert target.output_embedding is target.backbone.decoder.token_embedding
     none = tiny.model(share_embeddings="none")
-    assert none.output_embedding is not none.backbone.decoder_embedding
-    assert none.backbone.encoder_embedding is not none.backbone.decoder_embedding
+    assert none.output_embedding is not none.backbone.decoder.token_embedding
+    assert none.backbone.encoder.token_embedding is not none.backbone.decoder.token_embedding
 
 
 @pytest.mark.parametrize("share", ["all", "target", "none"])
@@ -70,9 +70,9 @@ def test_each_embedding_has_its_part(share):
     same(logits, hidden @ to_numpy(model.output_embedding.embeddings).T)
     # the row of a token that only the source has moves the logits through the encoder
     first = int(inputs["encoder_token_ids"][0, 0])
-    table = to_numpy(backbone.encoder_embedding.embeddings)
+    table = to_numpy(backbone.encoder.token_embedding.embeddings)
     table[first] += 1.0
-    backbone.encoder_embedding.embeddings.assign(table)
+    backbone.encoder.token_embedding.embeddings.assign(table)
     moved = to_numpy(model(inputs))
     assert not np.allclose(moved[0, :3], logits[0, :3])
 
@@ -81,7 +81,7 @@ def test_the_embeddings_are_scaled_and_have_positions():
     backbone = tiny.model().backbone
     inputs = tiny.inputs(masks=False)
     states = backbone.trace(inputs)["encoder_hidden_states"][0]
-    table = to_numpy(backbone.encoder_embedding.embeddings)
+    table = to_numpy(backbone.encoder.token_embedding.embeddings)
     positions = to_numpy(backbone.positions.encodings(S, D))
     same(states, table[inputs["encoder_token_ids"]] * D**0.5 + positions)
 
@@ -301,5 +301,5 @@ def test_wrong_inputs_are_refused_with_what_came():
 
 def test_a_configuration_is_needed():
     for cls in (models.Transformer, models.Seq2SeqLM):
-        with pytest.raises(TypeError, match="config must be a TransformerConfig; received 'base'"):
+        with pytest.raises(TypeError, match="config must be of type TransformerConfig; received 'base'"):
             cls("base")

@@ -1,0 +1,111 @@
+"""Folders of the sentence-transformers library: which pooling, and whether vectors are normalised.
+
+`modules.json` lists the parts of such a model: the encoder's folder, the pooling's, and perhaps a
+normalisation.
+"""
+
+import json
+import pathlib
+
+from keras_transformer.checkpoints.files import write_json
+
+MODULES, POOLING = "modules.json", "1_Pooling"
+POOLING_FLAGS = {
+    "first": "pooling_mode_cls_token",
+    "mean": "pooling_mode_mean_tokens",
+    "max": "pooling_mode_max_tokens",
+    "last": "pooling_mode_lasttoken",
+}
+KIND = "sentence_transformers.models."
+
+
+def read_modules(folder):
+    """The encoder's folder, and arguments of a `SentenceEmbedder`.
+
+    Args:
+        folder: a `pathlib.Path`; one without `modules.json` is the encoder's own.
+
+    Returns:
+        `(folder, {"pooling": ..., "normalize": ...})`; without `modules.json` an empty dictionary.
+
+    Raises:
+        ValueError: the file is damaged, or lists something that a `SentenceEmbedder` is not.
+    """
+    path = folder / MODULES
+    if not path.is_file():
+        return folder, {}
+    modules = read_json(path)
+    if not isinstance(modules, list) or not all(isinstance(each, dict) for each in modules):
+        raise ValueError(f"{path} must be a list of modules")
+    encoder, settings = folder, {"normalize": False}
+    for module in modules:
+        kind = str(module.get("type", "")).rsplit(".", 1)[-1]
+        place = str(module.get("path", ""))
+        if place and pathlib.PurePath(place).name != place:
+            raise ValueError(f"{path} names {place!r}; modules must lie in the folder itself")
+        if kind == "Transformer":
+            encoder = folder / place
+        elif kind == "Pooling":
+            settings["pooling"] = read_pooling(folder / place / "config.json")
+        elif kind == "Normalize":
+            settings["normalize"] = True
+        else:
+            raise ValueError(
+                f"{path} has a module {module.get('type')!r}; a SentenceEmbedder is a Transformer, "
+                "a Pooling and perhaps a Normalize"
+            )
+    return encoder, settings
+
+
+def read_pooling(path):
+    """The pooling that a configuration of sentence-transformers stands for."""
+    fields = read_json(path)
+    if isinstance(fields.get("pooling_mode"), str):  # as later releases write it
+        names = {"cls": "first", "lasttoken": "last"}
+        chosen = [names.get(fields["pooling_mode"], fields["pooling_mode"])]
+    else:
+        chosen = [ours for ours, theirs in POOLING_FLAGS.items() if fields.get(theirs)]
+    others = [
+        name
+        for name, value in fields.items()
+        if name.startswith("pooling_mode_") and value and name not in POOLING_FLAGS.values()
+    ]
+    if len(chosen) != 1 or chosen[0] not in POOLING_FLAGS or others:
+        raise ValueError(
+            f"{path} must choose one pooling of {', '.join(POOLING_FLAGS.values())}; "
+            f"received {fields}"
+        )
+    return chosen[0]
+
+
+def write_modules(model, folder):
+    """Writes what makes a folder with an encoder one of sentence-transformers."""
+    modules = [("Transformer", ""), ("Pooling", POOLING)]
+    modules += [("Normalize", "2_Normalize")] if model.normalize else []
+    (folder / POOLING).mkdir(exist_ok=True)
+    flags = {theirs: ours == model.pooling for ours, theirs in POOLING_FLAGS.items()}
+    width = {"word_embedding_dimension": model.config.hidden_dim}
+    write_json(folder / POOLING / "config.json", {**width, **flags})
+    if model.normalize:
+        (folder / "2_Normalize").mkdir(exist_ok=True)
+    write_json(
+        folder / MODULES,
+        [
+            {"idx": i, "name": str(i), "path": place, "type": KIND + kind}
+            for i, (kind, place) in enumerate(modules)
+        ],
+    )
+    write_json(
+        folder / "sentence_bert_config.json",
+        {"max_seq_length": model.config.max_length, "do_lower_case": False},
+    )
+
+
+def read_json(path):
+    """The content of a JSON file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing; {MODULES} names it") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None

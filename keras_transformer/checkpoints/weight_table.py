@@ -1,0 +1,176 @@
+"""The engine that runs a weight table: which tensor goes where, what does not fit, and both ways."""
+
+import dataclasses
+import re
+
+import keras
+import numpy as np
+
+from keras_transformer.checkpoints.weights import named_weights
+from keras_transformer.families.tables import prefixed
+
+
+def outline(make):
+    """The shapes of a model's weights, {name: shape}, without memory for them.
+
+    Args:
+        make: a function that returns the model.
+
+    Example:
+
+    >>> from keras_transformer.models import CausalLM, DecoderConfig
+    >>> shapes = outline(lambda: CausalLM(DecoderConfig(vocab_size=50_257)))
+    >>> sum(np.prod(shape) for shape in shapes.values()) == 124_439_808
+    True
+    """
+    with keras.StatelessScope(initialize_variables=False):
+        model = make()
+    return {name: tuple(weight.shape) for name, weight in named_weights(model).items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The rows of one model: of a family, a class, a configuration.
+
+    Args:
+        family: the `Family`.
+        head: its `PublishedHead` for the class.
+        config: our configuration.
+        is_backbone: whether the model is the backbone itself.
+    """
+
+    family: object
+    head: object
+    config: object
+    is_backbone: bool
+
+    @classmethod
+    def of(cls, family, model_class, config):
+        """The table of a class of models."""
+        is_backbone = issubclass(model_class, family.backbone)
+        return cls(family, family.head_of(model_class), config, is_backbone)
+
+    def rows(self, shapes):
+        """`(rows of the backbone, rows of the head)` for weights of these names.
+
+        Rows for what a configuration leaves out are dropped.
+
+        Raises:
+            ValueError: the model has weights that the table does not know.
+        """
+        ours = "" if self.is_backbone else "backbone/"
+        backbone = prefixed(self.family.table(self.config), ours, self.family.prefix)
+        found = [
+            [row for row in rows if set(row.ours) <= set(shapes)]
+            for rows in (backbone, self.head.table(self.config))
+        ]
+        known = {name for rows in found for row in rows for name in row.ours}
+        unknown = sorted(set(shapes) - known)
+        if unknown:
+            raise ValueError(
+                f"{self.family.model_type} has no place for these weights of the model: {unknown}"
+            )
+        return found
+
+    def is_foreign(self, name):
+        """Whether a tensor is of no concern: a buffer, a copy, or of another head."""
+        prefix = self.family.prefix
+        bare = name.removeprefix(prefix)
+        heads = self.family.heads.values()
+        patterns = [*self.family.ignored, *(pattern for head in heads for pattern in head.tied)]
+        if any(re.fullmatch(pattern, each) for pattern in patterns for each in (name, bare)):
+            return True
+        others = {row.theirs for head in heads for row in head.table(self.config)}
+        return name in others or prefix + name in others
+
+
+@dataclasses.dataclass
+class Plan:
+    """What is read for a model: tensors, the rows they fill, and weights without any."""
+
+    shapes: dict
+    rows: list  # (tensor's name in the files, row)
+    lacking: list  # weights of the head that the checkpoint does not have
+
+
+def plan(table, shapes, files):
+    """How a checkpoint fills a model.
+
+    Args:
+        table: a `Table`.
+        shapes: what `outline` returned.
+        files: a `TensorFiles`.
+
+    Returns:
+        A `Plan`.
+
+    Raises:
+        ValueError: tensors are missing, unexpected, of another shape or of no float; all are
+            listed.
+    """
+    backbone, head = table.rows(shapes)
+    names = published_names(files)
+    prefix = table.family.prefix
+    bare = not any(name.startswith(prefix) for name in names)
+    rows, lacking, problems = [], [], []
+    for row in (*backbone, *head):
+        theirs = row.theirs.removeprefix(prefix) if bare else row.theirs
+        if theirs not in names:
+            if row in head or row.optional:
+                lacking += [] if row.optional else row.ours
+            else:
+                problems.append(f"missing: {theirs}")
+            continue
+        place = files[names[theirs]]
+        wanted = tuple(row.layout.shape([shapes[name] for name in row.ours]))
+        if place.shape != wanted:
+            problems.append(f"of another shape: {theirs} is {place.shape}, the model's {wanted}")
+        elif "float" not in place.dtype:
+            problems.append(f"of another type: {theirs} is {place.dtype}, not a float")
+        rows.append((names[theirs], row))
+    used = {name for name, _ in rows}
+    problems += [
+        f"unexpected: {name}"
+        for name in files
+        if name not in used and not table.is_foreign(modern_name(name))
+    ]
+    if problems:
+        raise ValueError(
+            f"{files.folder} does not fit {table.head.architecture}:\n  " + "\n  ".join(problems)
+        )
+    return Plan(shapes, rows, lacking)
+
+
+def published_names(files):
+    """{name of today: name in the files}."""
+    return {modern_name(name): name for name in files}
+
+
+def modern_name(name):
+    """A tensor's name as it is today: norms of early checkpoints have gamma and beta."""
+    return re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
+
+
+def fill(model, planned, files):
+    """Reads the tensors, one at a time, into the model's weights."""
+    variables = named_weights(model)
+    for theirs, row in planned.rows:
+        tensor = files.read(theirs)
+        if tensor.dtype != np.float32:
+            tensor = tensor.astype(np.float32)
+        shapes = [planned.shapes[name] for name in row.ours]
+        for name, weight in zip(row.ours, row.layout.unpack(tensor, shapes), strict=True):
+            variables[name].assign(np.ascontiguousarray(weight))
+
+
+def collect(model, table):
+    """The model's weights as published tensors: {their name: array}."""
+    variables = named_weights(model)
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    prefix = table.family.prefix if table.is_backbone else ""
+    tensors = {}
+    for rows in table.rows(shapes):
+        for row in rows:
+            weights = [np.asarray(variables[name].numpy()) for name in row.ours]
+            tensors[row.theirs.removeprefix(prefix)] = row.layout.pack(weights)
+    return tensors

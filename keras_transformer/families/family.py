@@ -1,0 +1,171 @@
+"""What a family is: a configuration translated, weight tables, published sizes."""
+
+import dataclasses
+from collections.abc import Callable
+
+NO_ARGUMENTS = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedHead:
+    """One model class of a family.
+
+    Args:
+        architecture: the class's name in a published `config.json`.
+        table: (config) to the rows of the head's own weights, with whole names on both sides; the
+            backbone's are added.
+        to_arguments: (their configuration) to arguments of our model's constructor.
+        from_model: (our model) to fields of their configuration.
+        tied: regular expressions of tensors that repeat another one and are left out.
+    """
+
+    architecture: str
+    table: Callable = lambda config: []
+    to_arguments: Callable = lambda fields: NO_ARGUMENTS
+    from_model: Callable = lambda model: NO_ARGUMENTS
+    tied: tuple = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """A published size.
+
+    Args:
+        head: our class that the count is of.
+        fields: the published configuration, as far as it differs from the family's defaults.
+        parameters: the published number of parameters, tied ones counted once.
+    """
+
+    head: type
+    fields: dict
+    parameters: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A published family.
+
+    Args:
+        model_type: its name in a published `config.json`.
+        backbone: our class.
+        prefix: what stands before the backbone's tensors in a checkpoint with a head, such as
+            "bert."; a checkpoint of the backbone alone has no prefix.
+        to_config: (their configuration, a dictionary) to ours. What ours cannot express is a
+            ValueError that names the field.
+        from_config: (our configuration) to theirs; likewise.
+        table: (config) to the rows of the backbone, without prefixes.
+        heads: {our class: `PublishedHead`}; the backbone itself is one of them.
+        ignored: regular expressions of tensors, without the prefix, that hold nothing to learn or
+            belong to heads that this package does not have.
+        sizes: {published name: `Size`}.
+    """
+
+    model_type: str
+    backbone: type
+    prefix: str
+    to_config: Callable
+    from_config: Callable
+    table: Callable
+    heads: dict
+    ignored: tuple = ()
+    sizes: dict = dataclasses.field(default_factory=dict)
+
+    def head_of(self, cls):
+        """The `PublishedHead` of a class or of the nearest class above it.
+
+        Raises:
+            ValueError: the family publishes no such head; the message lists those it has.
+        """
+        for base in cls.__mro__:
+            if base in self.heads:
+                return self.heads[base]
+        known = ", ".join(sorted(head.__name__ for head in self.heads))
+        raise ValueError(f"{self.model_type} has no {cls.__name__}; it has {known}")
+
+
+def need(fields, name, *allowed):
+    """Refuses a value of a published configuration that our models cannot express.
+
+    Example:
+
+    >>> need({"model_type": "bert", "position_embedding_type": "relative_key"},
+    ...      "position_embedding_type", "absolute")
+    Traceback (most recent call last):
+    ValueError: bert with position_embedding_type='relative_key' is not supported, only 'absolute'
+    """
+    value = fields.get(name, allowed[0])
+    if value not in allowed:
+        raise ValueError(
+            f"{fields.get('model_type', 'a model')} with {name}={value!r} is not supported, "
+            f"only {', '.join(map(repr, allowed))}"
+        )
+    return value
+
+
+# Names of activations in published configurations, and ours
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
+
+
+def to_activation(fields, name):
+    """Our name of the activation in field `name`."""
+    return ACTIVATIONS[need(fields, name, *ACTIVATIONS)]
+
+
+def from_activation(activation):
+    """The published name of our activation."""
+    names = {"gelu_tanh": "gelu_new"}
+    if activation not in ACTIVATIONS.values():
+        raise ValueError(
+            f"activation={activation!r} has no published name; known are "
+            f"{sorted(set(ACTIVATIONS.values()))}"
+        )
+    return names.get(activation, activation)
+
+
+PROBLEMS = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+
+
+def to_classes(fields):
+    """`num_classes` of a published configuration, as far as it has one."""
+    if fields.get("id2label"):
+        return {"num_classes": len(fields["id2label"])}
+    if "num_labels" in fields:
+        return {"num_classes": fields["num_labels"]}
+    return {}
+
+
+def to_problem(fields):
+    """`num_classes` and `problem` of a published configuration."""
+    arguments = to_classes(fields)
+    names = {theirs: ours for ours, theirs in PROBLEMS.items()}
+    if fields.get("problem_type") is not None:
+        return {**arguments, "problem": names[need(fields, "problem_type", *names)]}
+    if arguments.get("num_classes") == 1:
+        return {**arguments, "problem": "regression"}
+    return arguments
+
+
+def from_classes(model):
+    """The labels of a model, by number where they have no names."""
+    return {
+        "id2label": {str(i): f"LABEL_{i}" for i in range(model.num_classes)},
+        "label2id": {f"LABEL_{i}": i for i in range(model.num_classes)},
+    }
+
+
+def from_problem(model):
+    """The labels and the problem type of a model."""
+    return {**from_classes(model), "problem_type": PROBLEMS[model.problem]}

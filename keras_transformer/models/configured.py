@@ -1,0 +1,110 @@
+"""What all models share: they are made, saved and loaded by a configuration."""
+
+import contextlib
+import contextvars
+
+import keras
+
+_INITIAL_VALUES = contextvars.ContextVar("initial values", default=True)
+
+
+@contextlib.contextmanager
+def without_initial_values():
+    """Models made in this context start as zeros: their weights are about to be read."""
+    token = _INITIAL_VALUES.set(False)
+    try:
+        yield
+    finally:
+        _INITIAL_VALUES.reset(token)
+
+
+def normal_initializer(stddev):
+    """A normal distribution's, or None for each layer's own."""
+    if not _INITIAL_VALUES.get():
+        return keras.initializers.Zeros()
+    return None if stddev is None else keras.initializers.RandomNormal(stddev=stddev)
+
+
+class ConfiguredModel(keras.Model):
+    """A model that is made, saved and loaded by its configuration and its classes of blocks.
+
+    It has `config`, an instance of `config_class`, and for each argument that `block_classes` names
+    an attribute of that name: a subclass of the class that stands there.
+    """
+
+    config_class = None
+    block_classes = {}
+    published = None
+    """The published `config.json` that the model was read with, or None."""
+
+    def choose(self, config, blocks):
+        """Sets `config` and the classes of blocks, those that are None to the model's own."""
+        if not isinstance(config, self.config_class):
+            wanted = self.config_class.__name__
+            raise TypeError(f"config must be of type {wanted}; received {config!r}")
+        self.config = config
+        for name, block in blocks.items():
+            base = self.block_classes[name]
+            if block is not None and not (isinstance(block, type) and issubclass(block, base)):
+                raise TypeError(f"{name} must be a subclass of {base.__name__}; received {block!r}")
+            setattr(self, name, block or base)
+
+    @classmethod
+    def from_pretrained(cls, name, revision=None, dtype=None, **overrides):
+        """A model with the weights of a folder or of a model on the Hugging Face hub.
+
+        Args:
+            name: a folder that `save_pretrained` or a library with the same layout wrote, or a name
+                on the hub, such as "google-bert/bert-base-uncased".
+            revision: commit, tag or branch on the hub; by default its main branch.
+            dtype: dtype policy of the model; by default Keras's global one.
+            **overrides: fields of the configuration, and arguments of the model, to change.
+
+        Raises:
+            FileNotFoundError: there is no such folder or model, or a file of it is missing.
+            ValueError: the family is not known or has no such head; weights are missing, unexpected
+                or misshapen: the message lists them. Weights of the head alone may be missing;
+                they start with random values, and a warning names them.
+        """
+        from keras_transformer import checkpoints
+
+        return checkpoints.from_pretrained(cls, name, revision=revision, dtype=dtype, **overrides)
+
+    def save_pretrained(self, folder, family=None):
+        """Writes `config.json` and `model.safetensors`; each file is replaced in one step.
+
+        A model that was read from a published family is written in that family's layout, which
+        other libraries read; any other in this package's own.
+
+        Args:
+            folder: made if missing.
+            family: "bert" or another published family, to write in its layout.
+
+        Raises:
+            ValueError: the family cannot express the model; the message says what.
+            OSError: the disk is full; what was there before is untouched.
+        """
+        from keras_transformer import checkpoints
+
+        checkpoints.save_pretrained(self, folder, family=family)
+
+    def arguments(self):
+        """The constructor's arguments besides the configuration, as `from_config` takes them."""
+        base = ("name", "trainable", "dtype", "config")
+        return {name: value for name, value in self.get_config().items() if name not in base}
+
+    def get_config(self):
+        config = {**super().get_config(), "config": self.config.to_dict()}
+        for name, base in self.block_classes.items():
+            block = getattr(self, name)
+            if block is not base:
+                config[name] = keras.saving.get_registered_name(block)
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in cls.block_classes:
+            if config.get(name) is not None:
+                config[name] = keras.saving.get_registered_object(config[name])
+        return cls(cls.config_class.from_dict(config.pop("config")), **config)

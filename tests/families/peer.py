@@ -1,0 +1,67 @@
+"""Tiny published models of `transformers` on torch: made, run, and run again on what we wrote."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import zlib
+
+import numpy as np
+
+
+def weight(name, shape):
+    """A tensor's values, from its name alone, so that no golden file needs to hold them."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    values = rng.normal(0.0, 0.25, shape)
+    is_scale = name.endswith("weight") and len(shape) == 1
+    return (values + is_scale).astype("float32")
+
+
+def make(case):
+    """The peer's model of a case, with the weights of `weight`."""
+    import torch
+    import transformers
+
+    fields = {name: value for name, value in case.fields.items() if name != "model_type"}
+    config = transformers.AutoConfig.for_model(case.fields["model_type"], **fields)
+    model = getattr(transformers, case.architecture)._from_config(
+        config, attn_implementation="eager"
+    )
+    named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    with torch.no_grad():
+        for name, tensor in named.items():
+            if tensor.is_floating_point() and "inv_freq" not in name and tensor.requires_grad:
+                tensor.copy_(torch.from_numpy(weight(name, tuple(tensor.shape))))
+    return model.eval()
+
+
+def run(model, case):
+    """The peer's outputs: {name: array}, `logits` and `hidden/0`, `hidden/1` and so on."""
+    import torch
+
+    inputs = {name: torch.from_numpy(np.asarray(x)) for name, x in case.peer_inputs().items()}
+    with torch.no_grad():
+        found = model(**inputs, output_hidden_states=True, return_dict=True)
+    outputs = {}
+    for name in ("logits", "start_logits", "end_logits", "last_hidden_state"):
+        if getattr(found, name, None) is not None:
+            outputs[name] = getattr(found, name).numpy()
+    for kind in ("hidden_states", "encoder_hidden_states", "decoder_hidden_states"):
+        for i, state in enumerate(getattr(found, kind, None) or ()):
+            outputs[f"{kind}/{i}"] = state.numpy()
+    return outputs
+
+
+def open_again(folder, case):
+    """The peer's model of a folder that we wrote; nothing may be missing or left over."""
+    import transformers
+
+    model, info = getattr(transformers, case.architecture).from_pretrained(
+        folder, output_loading_info=True, attn_implementation="eager"
+    )
+    problems = {
+        kind: [name for name in info[kind] if not case.may_lack(name)]
+        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
+    }
+    assert not any(problems.values()), problems
+    return model.eval()
