@@ -183,6 +183,6 @@ BERT = Family(
             335_174_458,
         ),
         "bert-base-cased": Size(MaskedLM, dict(vocab_size=28996), 108_340_804),
-        "bert-base-multilingual-cased": Size(MaskedLM, dict(vocab_size=119547), 178_566_653),
+        "bert-base-multilingual-cased": Size(MaskedLM, dict(vocab_size=119547), 177_974_523),
     },
 )
