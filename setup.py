@@ -24,6 +24,7 @@ TENSORFLOW = [
 HUB = ["huggingface_hub>=1.0,<3"]
 JAX = ["jax>=0.10,<0.11"]
 TORCH = ["torch==2.13.0"]  # pinned: each release is gigabytes on a machine with CUDA
+PEERS = ["transformers>=5.23,<6"]  # what the tests of families compare with
 RECIPES = [
     "babel>=2.18,<3",
     "plotly>=7.1,<8",
@@ -52,8 +53,9 @@ setup(
         "hub": HUB,
         "jax": JAX,
         "torch": TORCH,
+        "peers": TORCH + PEERS,
         "recipes": RECIPES,
-        "test": TEST + TENSORFLOW + JAX + RECIPES,
+        "test": TEST + TENSORFLOW + HUB + JAX + RECIPES,
     },
     classifiers=[
         "Development Status :: 4 - Beta",

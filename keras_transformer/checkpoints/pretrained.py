@@ -1,4 +1,4 @@
-"""Model folders, `config.json` and `model.safetensors`: of this package and of published families."""
+"""Model folders, `config.json` and `model.safetensors`: of this package and published ones."""
 
 import json
 import pathlib
@@ -7,14 +7,13 @@ import keras
 
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.checkpoints.hub import find_folder
-from keras_transformer.checkpoints.published import read_published, write_published
+from keras_transformer.checkpoints.published import CONFIG, read_published, write_published
 from keras_transformer.checkpoints.sentence_transformers import read_modules, write_modules
 from keras_transformer.checkpoints.tensor_files import WEIGHTS
 from keras_transformer.checkpoints.weights import load_model_weights, save_model_weights
 from keras_transformer.families import get_family
 from keras_transformer.models import SentenceEmbedder
 
-CONFIG = "config.json"
 MODEL_TYPE = "keras_transformer"
 
 
@@ -95,9 +94,9 @@ def from_pretrained(cls, name, revision=None, dtype=None, **overrides):
         overrides = {**settings, **overrides}
     fields = read_fields(folder / CONFIG)
     dtype = keras.dtype_policies.get(dtype)
+    if fields.get("model_type") != MODEL_TYPE:
+        return read_published(cls, folder, fields, dtype=dtype, **overrides)
     try:
-        if fields.get("model_type") != MODEL_TYPE:
-            return read_published(cls, folder, fields, dtype=dtype, **overrides)
         model = own_model(cls, fields, dtype, overrides)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{folder / CONFIG}: {error}") from None
@@ -110,9 +109,7 @@ def own_model(cls, fields, dtype, overrides):
     fields = dict(fields)
     fields.pop("model_type")
     fields.pop("architectures", None)
-    arguments = {**fields.pop("arguments", {}), **overrides}
-    known = cls.config_class.fields()
-    changed = {name: arguments.pop(name) for name in list(arguments) if name in known}
+    changed, arguments = cls.split_arguments({**fields.pop("arguments", {}), **overrides})
     return cls.from_config({"config": {**fields, **changed}, "dtype": dtype, **arguments})
 
 

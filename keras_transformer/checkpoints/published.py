@@ -1,6 +1,9 @@
 """Published checkpoints: folders in the layout of Hugging Face transformers, read and written."""
 
+import inspect
 import warnings
+
+import keras
 
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.checkpoints.safetensors import save_weights
@@ -8,7 +11,9 @@ from keras_transformer.checkpoints.tensor_files import WEIGHTS, TensorFiles
 from keras_transformer.checkpoints.weight_table import Table, collect, fill, outline, plan
 from keras_transformer.checkpoints.weights import named_weights
 from keras_transformer.families import get_family
-from keras_transformer.models.configured import without_initial_values
+from keras_transformer.models.configured import normal_initializer, without_initial_values
+
+CONFIG = "config.json"
 
 
 def read_published(cls, folder, fields, dtype=None, **overrides):
@@ -29,11 +34,15 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
     """
     family = get_family(fields.get("model_type"))
     head = family.head_of(cls)
-    config = family.to_config(fields)
-    known = config.fields()
-    changed = {name: overrides.pop(name) for name in list(overrides) if name in known}
+    changed, arguments = cls.split_arguments(overrides)
+    try:
+        config = family.to_config(fields)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{folder / CONFIG}: {error}") from None
     config = type(config).from_dict({**config.to_dict(), **changed})
-    arguments = {**head.to_arguments(fields), **overrides}
+    arguments = {**head.to_arguments(fields), **arguments}
+    if "num_classes" in inspect.signature(cls.__init__).parameters:
+        require_classes(arguments)
     files = TensorFiles(folder)
 
     def make():
@@ -48,15 +57,25 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
     return model
 
 
+def require_classes(arguments):
+    """Refuses a classifier whose number of classes neither the checkpoint nor its user says."""
+    if "num_classes" not in arguments:
+        raise ValueError(
+            "the checkpoint does not say how many classes there are (it was not published with a "
+            "classifier); pass num_classes"
+        )
+
+
 def initialise(model, names, folder):
     """Gives new weights their initial values, and names them in one warning."""
     if not names:
         return
     variables = named_weights(model)
     for name in names:
-        if name.endswith("/kernel"):
-            shape = tuple(variables[name].shape)
-            variables[name].assign((model.backbone.initializer())(shape))
+        if name.endswith(("/kernel", "/embeddings")):
+            initial = normal_initializer(model.config.initializer_range)
+            initial = initial or keras.initializers.GlorotUniform()
+            variables[name].assign(initial(tuple(variables[name].shape)))
     warnings.warn(
         f"{folder} has no weights for {', '.join(names)} of {type(model).__name__}: they are new, "
         "so train the model before you use it",
@@ -74,23 +93,29 @@ def write_published(model, folder, family):
 
     Raises:
         ValueError: the family has no such head, or no field for something that the model's
-            configuration says, or no place for a weight; the message names them.
+            configuration or arguments say, or no place for a weight; the message names them.
     """
     head = family.head_of(type(model))
     fields = {"model_type": family.model_type, **family.from_config(model.config)}
-    read_again = family.to_config(fields).to_dict()
+    read_again = family.to_config(fields).resolved()
     differing = [
         f"{name}={value!r}"
-        for name, value in model.config.to_dict().items()
+        for name, value in model.config.resolved().items()
         if read_again[name] != value
+    ]
+    own = head.from_model(model)
+    arguments = model.arguments()
+    differing += [
+        f"{name}={arguments[name]!r}"
+        for name, value in head.to_arguments({**fields, **own}).items()
+        if arguments[name] != value
     ]
     if differing:
         raise ValueError(f"{family.model_type} cannot express {', '.join(differing)}")
     tensors = collect(model, Table.of(family, type(model), model.config))
     original = getattr(model, "published", None) or {}
-    own = head.from_model(model)
     if len(own.get("id2label", ())) == len(original.get("id2label", ())):
         own = {name: value for name, value in own.items() if name not in ("id2label", "label2id")}
     save_weights(folder / WEIGHTS, tensors, {"format": "pt"})
     for_transformers = {"architectures": [head.architecture], "torch_dtype": "float32"}
-    write_json(folder / "config.json", {**original, **fields, **own, **for_transformers})
+    write_json(folder / CONFIG, {**original, **fields, **own, **for_transformers})

@@ -1,9 +1,47 @@
 """Published families: their configurations translated, their weight tables, their sizes."""
 
+from keras_transformer.families.bart import BART
 from keras_transformer.families.bert import BERT
+from keras_transformer.families.distilbert import DISTILBERT
+from keras_transformer.families.electra import ELECTRA
 from keras_transformer.families.family import Family, PublishedHead, Size
+from keras_transformer.families.gpt2 import GPT2
+from keras_transformer.families.gpt_neox import GPT_NEOX
+from keras_transformer.families.llama import LLAMA
+from keras_transformer.families.marian import MARIAN
+from keras_transformer.families.mbart import MBART
+from keras_transformer.families.mistral import MISTRAL
+from keras_transformer.families.mpnet import MPNET
+from keras_transformer.families.pegasus import PEGASUS
+from keras_transformer.families.qwen2 import QWEN2
+from keras_transformer.families.qwen3 import QWEN3
+from keras_transformer.families.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
+from keras_transformer.families.t5 import MT5, T5
 
-FAMILIES = {family.model_type: family for family in (BERT,)}
+FAMILIES = {
+    family.model_type: family
+    for family in (
+        BERT,
+        CAMEMBERT,
+        DISTILBERT,
+        ELECTRA,
+        MPNET,
+        ROBERTA,
+        XLM_ROBERTA,
+        BART,
+        MARIAN,
+        MBART,
+        MT5,
+        PEGASUS,
+        T5,
+        GPT2,
+        GPT_NEOX,
+        LLAMA,
+        MISTRAL,
+        QWEN2,
+        QWEN3,
+    )
+}
 
 __all__ = ["FAMILIES", "Family", "PublishedHead", "Size", "get_family", "preset_fields"]
 

@@ -83,8 +83,11 @@ def from_config(config):
     }
 
 
-def table(config):
-    """The weights of the encoder."""
+PROJECTIONS = ("self.query", "self.key", "self.value", "output.dense")
+
+
+def table(config, projections=PROJECTIONS, attention_norm="output.LayerNorm"):
+    """The weights of the encoder; its kin name some parts of attention in their own way."""
     rows = [
         *embedding("token_embedding", "embeddings.word_embeddings"),
         *embedding("positions", "embeddings.position_embeddings"),
@@ -95,12 +98,8 @@ def table(config):
     for i in range(config.num_layers):
         ours, theirs = f"block_{i}", f"encoder.layer.{i}"
         rows += [
-            *attention(
-                f"{ours}/self_attention",
-                f"{theirs}.attention",
-                ("self.query", "self.key", "self.value", "output.dense"),
-            ),
-            *norm(f"{ours}/self_attention_norm", f"{theirs}.attention.output.LayerNorm"),
+            *attention(f"{ours}/self_attention", f"{theirs}.attention", projections),
+            *norm(f"{ours}/self_attention_norm", f"{theirs}.attention.{attention_norm}"),
             *dense(f"{ours}/feed_forward/inner", f"{theirs}.intermediate.dense"),
             *dense(f"{ours}/feed_forward/outer", f"{theirs}.output.dense"),
             *norm(f"{ours}/feed_forward_norm", f"{theirs}.output.LayerNorm"),
@@ -119,12 +118,14 @@ def masked_lm_table(config):
         *dense("transform", "cls.predictions.transform.dense"),
         *norm("transform_norm", "cls.predictions.transform.LayerNorm"),
         *embedding("output_embedding", "cls.predictions.decoder"),
-        # where the matrix is not tied, its bias is not either
-        Row(
-            "cls.predictions.bias" if config.tie_embeddings else "cls.predictions.decoder.bias",
-            ("output_bias",),
-        ),
+        output_bias(config, "cls.predictions.decoder.bias", "cls.predictions.bias"),
     ]
+
+
+def output_bias(config, own, shared):
+    """The bias of the logits: where the matrix is not tied, its bias is not either."""
+    name, other = (shared, own) if config.tie_embeddings else (own, shared)
+    return Row(name, ("output_bias",), also=(other,))
 
 
 def head_dropout(fields):
@@ -137,6 +138,44 @@ def from_head_dropout(model):
     """Its published field."""
     return {"classifier_dropout": model.head_dropout}
 
+
+def to_classifier(fields):
+    """The arguments of a classifier of texts."""
+    arguments = {**to_problem(fields), **head_dropout(fields)}
+    return {**arguments, "pooling": "first", "head_activation": "tanh", "pooled_dropout": False}
+
+
+def from_classifier(model):
+    """Their published fields."""
+    return {**from_problem(model), **from_head_dropout(model)}
+
+
+def to_token_classifier(fields):
+    """The arguments of a classifier of tokens."""
+    return {**to_classes(fields), **head_dropout(fields)}
+
+
+def from_token_classifier(model):
+    """Their published fields."""
+    return {**from_classes(model), **from_head_dropout(model)}
+
+
+def to_masked_lm(fields):
+    """The arguments of a masked language model."""
+    return {"head_activation": to_activation({**DEFAULTS, **fields}, "hidden_act")}
+
+
+def shape(num_layers, hidden_dim, num_heads):
+    """The published fields of a size whose feed-forward layers are four times as wide."""
+    return dict(
+        num_hidden_layers=num_layers,
+        hidden_size=hidden_dim,
+        num_attention_heads=num_heads,
+        intermediate_size=4 * hidden_dim,
+    )
+
+
+LARGE = shape(24, 1024, 16)
 
 BERT = Family(
     model_type="bert",
@@ -151,14 +190,14 @@ BERT = Family(
         SequenceClassifier: PublishedHead(
             "BertForSequenceClassification",
             classifier_table,
-            lambda fields: {**to_problem(fields), **head_dropout(fields)},
-            lambda model: {**from_problem(model), **from_head_dropout(model)},
+            to_classifier,
+            from_classifier,
         ),
         TokenClassifier: PublishedHead(
             "BertForTokenClassification",
             lambda config: dense("classes", "classifier"),
-            lambda fields: {**to_classes(fields), **head_dropout(fields)},
-            lambda model: {**from_classes(model), **from_head_dropout(model)},
+            to_token_classifier,
+            from_token_classifier,
         ),
         SpanExtractor: PublishedHead(
             "BertForQuestionAnswering", lambda config: dense("ends", "qa_outputs")
@@ -166,23 +205,23 @@ BERT = Family(
         MaskedLM: PublishedHead(
             "BertForMaskedLM",
             masked_lm_table,
+            to_masked_lm,
             tied=(r"cls\.predictions\.(decoder\.weight|decoder\.bias|bias)",),
         ),
     },
     ignored=(r"embeddings\.position_ids", r"pooler\..*", r"cls\.seq_relationship\..*"),
     sizes={
         "bert-base-uncased": Size(MaskedLM, {}, 109_514_298),
-        "bert-large-uncased": Size(
-            MaskedLM,
-            dict(
-                num_hidden_layers=24,
-                hidden_size=1024,
-                num_attention_heads=16,
-                intermediate_size=4096,
-            ),
-            335_174_458,
-        ),
+        "bert-large-uncased": Size(MaskedLM, LARGE, 335_174_458),
         "bert-base-cased": Size(MaskedLM, dict(vocab_size=28996), 108_340_804),
+        "bert-large-cased": Size(MaskedLM, dict(vocab_size=28996, **LARGE), 333_610_308),
         "bert-base-multilingual-cased": Size(MaskedLM, dict(vocab_size=119547), 177_974_523),
+        # Turc et al. 2019, "Well-Read Students Learn Better", table 1
+        "bert-tiny": Size(MaskedLM, shape(2, 128, 2), 4_416_698),
+        "bert-mini": Size(MaskedLM, shape(4, 256, 4), 11_201_594),
+        "bert-small": Size(MaskedLM, shape(4, 512, 8), 28_795_194),
+        "bert-medium": Size(MaskedLM, shape(8, 512, 8), 41_404_730),
+        # of sentence-transformers; Wang et al. 2020, "MiniLM"
+        "all-MiniLM-L6-v2": Size(MaskedLM, shape(6, 384, 12), 22_744_506),
     },
 )

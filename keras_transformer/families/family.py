@@ -3,7 +3,15 @@
 import dataclasses
 from collections.abc import Callable
 
-NO_ARGUMENTS = {}
+
+def no_rows(config):
+    """The table of a head without weights of its own."""
+    return []
+
+
+def no_arguments(fields):
+    """The arguments of a head that needs none."""
+    return {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +25,17 @@ class PublishedHead:
         to_arguments: (their configuration) to arguments of our model's constructor.
         from_model: (our model) to fields of their configuration.
         tied: regular expressions of tensors that repeat another one and are left out.
+
+    Example:
+
+    >>> PublishedHead("BertModel").table(None)
+    []
     """
 
     architecture: str
-    table: Callable = lambda config: []
-    to_arguments: Callable = lambda fields: NO_ARGUMENTS
-    from_model: Callable = lambda model: NO_ARGUMENTS
+    table: Callable = no_rows
+    to_arguments: Callable = no_arguments
+    from_model: Callable = no_arguments
     tied: tuple = ()
 
 
@@ -34,6 +47,12 @@ class Size:
         head: our class that the count is of.
         fields: the published configuration, as far as it differs from the family's defaults.
         parameters: the published number of parameters, tied ones counted once.
+
+    Example:
+
+    >>> from keras_transformer.families import FAMILIES
+    >>> FAMILIES["bert"].sizes["bert-base-uncased"].parameters
+    109514298
     """
 
     head: type
@@ -58,6 +77,13 @@ class Family:
         ignored: regular expressions of tensors, without the prefix, that hold nothing to learn or
             belong to heads that this package does not have.
         sizes: {published name: `Size`}.
+
+    Example:
+
+    >>> from keras_transformer.families import get_family
+    >>> from keras_transformer.models import MaskedLM
+    >>> get_family("bert").head_of(MaskedLM).architecture
+    'BertForMaskedLM'
     """
 
     model_type: str
@@ -129,6 +155,18 @@ def from_activation(activation):
             f"{sorted(set(ACTIVATIONS.values()))}"
         )
     return names.get(activation, activation)
+
+
+def to_pad(fields):
+    """`pad_id` of a published configuration; some files name a token outside the vocabulary.
+
+    Example:
+
+    >>> to_pad({"vocab_size": 11, "pad_token_id": -1}) is None
+    True
+    """
+    token = fields["pad_token_id"]
+    return token if token is not None and 0 <= token < fields["vocab_size"] else None
 
 
 PROBLEMS = {

@@ -99,6 +99,9 @@ class Row:
         layout: how it holds them.
         optional: whether reading goes on without it, and our weights keep their initial values,
             such as a bias that starts as zeros.
+        also: other names of the tensor in some files, of which the first that is there is read
+            where its own name is not; whether a prefix stands before them makes no difference.
+            Embeddings that several parts share, say, are kept under the name of any of them.
 
     Example:
 
@@ -110,6 +113,7 @@ class Row:
     ours: tuple
     layout: object = SAME
     optional: bool = False
+    also: tuple = ()
 
 
 def dense(ours, theirs):

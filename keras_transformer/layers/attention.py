@@ -41,6 +41,7 @@ class MultiHeadSelfAttention(MultiHeadAttention):
         use_output_bias: whether the last projection has one; by default as the others.
         query_key_norm: "rms" or "layer" normalises each head's queries and keys over K, before
             `rotary`; None does not.
+        norm_epsilon: added to the variance in that normalisation.
         score: "scaled_dot_product", "dot_product", "additive" (Bahdanau), "bilinear" (Luong), or a
             callable from (B, H, T, K) queries and (B, H, S, K) keys to (B, H, T, S) scores.
         soft_cap: c in c·tanh(score / c), before bias and softmax; None for no cap.
@@ -203,7 +204,7 @@ class MultiHeadCrossAttention(MultiHeadAttention):
         num_heads: H.
         head_dim: K; by default D / H, which must then be whole.
         dropout: rate on the attention scores.
-        num_kv_heads, use_bias, use_output_bias, query_key_norm, score, soft_cap,
+        num_kv_heads, use_bias, use_output_bias, query_key_norm, norm_epsilon, score, soft_cap,
             kernel_initializer, output_initializer: as in `MultiHeadSelfAttention`.
 
     Call:

@@ -29,7 +29,7 @@ class TransformerEncoderBlock(TransformerBlock):
         gated: whether the feed-forward layer has a gate (SwiGLU with "silu").
         norm: "layer" for LayerNormalization, "rms" for RMSNormalization.
         norm_first: pre-norm when True; post-norm, as in the paper, when False.
-        norm_epsilon: added to the variance in normalisation.
+        norm_epsilon: added to the variance in normalisation, that of queries and keys included.
         parallel: whether attention and feed-forward both start from the block's input, as in
             GPT-NeoX; with `norm_first` only.
         use_bias: whether dense layers have biases.
@@ -139,7 +139,7 @@ class TransformerDecoderBlock(TransformerBlock):
         gated: whether the feed-forward layer has a gate (SwiGLU with "silu").
         norm: "layer" for LayerNormalization, "rms" for RMSNormalization.
         norm_first: pre-norm when True; post-norm, as in the paper, when False.
-        norm_epsilon: added to the variance in normalisation.
+        norm_epsilon: added to the variance in normalisation, that of queries and keys included.
         parallel: whether attention and feed-forward both start from the block's input, as in
             GPT-NeoX; with `norm_first` only.
         use_bias: whether dense layers have biases.

@@ -46,6 +46,7 @@ class MultiHeadAttention(CompositeLayer):
         use_bias: whether the projections have biases.
         use_output_bias: whether the last projection has one; by default as the others.
         query_key_norm: "rms" or "layer" normalises each head's queries and keys; None does not.
+        norm_epsilon: added to the variance in that normalisation.
         score: "scaled_dot_product", "dot_product", "additive", "bilinear" or a callable
             (query, key) -> scores; see `attend`.
         soft_cap: bound of the scores before the softmax; None for none.
@@ -69,6 +70,7 @@ class MultiHeadAttention(CompositeLayer):
         use_bias=True,
         use_output_bias=None,
         query_key_norm=None,
+        norm_epsilon=1e-6,
         score="scaled_dot_product",
         soft_cap=None,
         kernel_initializer=None,
@@ -81,6 +83,7 @@ class MultiHeadAttention(CompositeLayer):
             check_positive("head_dim", head_dim)
         check_rate("dropout", dropout)
         check_query_key_norm(query_key_norm)
+        check_positive_number("norm_epsilon", norm_epsilon)
         if soft_cap is not None:
             check_positive_number("soft_cap", soft_cap)
         self.supports_masking = True
@@ -91,6 +94,7 @@ class MultiHeadAttention(CompositeLayer):
         self.use_bias = use_bias
         self.use_output_bias = use_bias if use_output_bias is None else use_output_bias
         self.query_key_norm = query_key_norm
+        self.norm_epsilon = norm_epsilon
         self.score = scores.get_score(score, dtype=self.dtype_policy.name)
         self.soft_cap = soft_cap
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -138,7 +142,9 @@ class MultiHeadAttention(CompositeLayer):
         """The normalisation of queries or keys (B, H, T, K) over K, built; an identity for none."""
         if self.query_key_norm is None:
             return keras.layers.Identity(dtype=self.dtype_policy, name="identity")
-        layer = make_norm(self.query_key_norm, dtype=self.dtype_policy, name=name)
+        layer = make_norm(
+            self.query_key_norm, epsilon=self.norm_epsilon, dtype=self.dtype_policy, name=name
+        )
         layer.build((None, None, None, self.key_dim))
         return layer
 
@@ -227,6 +233,7 @@ class MultiHeadAttention(CompositeLayer):
             "use_bias": self.use_bias,
             "use_output_bias": self.use_output_bias,
             "query_key_norm": self.query_key_norm,
+            "norm_epsilon": self.norm_epsilon,
             "score": scores.serialize_score(self.score),
             "soft_cap": self.soft_cap,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),

@@ -49,7 +49,7 @@ class TransformerBlock(CompositeLayer):
         gated: whether the feed-forward layer has a gate.
         norm: "layer" or "rms".
         norm_first: pre-norm when True; post-norm, as in the paper, when False.
-        norm_epsilon: added to the variance in normalisation.
+        norm_epsilon: added to the variance in normalisation, that of queries and keys included.
         parallel: whether attention and feed-forward both start from the block's input, instead of
             one after the other; pre-norm only.
         use_bias: whether dense layers have biases.
@@ -179,6 +179,7 @@ class TransformerBlock(CompositeLayer):
             use_bias=self.use_attention_bias,
             use_output_bias=self.use_output_bias,
             query_key_norm=self.query_key_norm,
+            norm_epsilon=self.norm_epsilon,
             score=self.score,
             soft_cap=self.soft_cap,
             kernel_initializer=self.kernel_initializer,

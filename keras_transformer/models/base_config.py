@@ -48,6 +48,10 @@ class Config:
         """The fields as a dictionary."""
         return dataclasses.asdict(self)
 
+    def resolved(self):
+        """As `to_dict`, with what a None stands for where it stands for a number."""
+        return self.to_dict()
+
     @classmethod
     def from_dict(cls, fields):
         """The configuration of a dictionary; an unknown field is a ValueError that names it."""

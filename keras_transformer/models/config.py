@@ -26,6 +26,7 @@ class TransformerConfig(Config):
         dropout: rate on embeddings and on the output of each sublayer (paper, section 5.4).
         attention_dropout: rate on the attention scores.
         activation_dropout: rate on the feed-forward layers' hidden units.
+        output_dropout: rate on each stack's output, as in T5.
         activation: of the feed-forward layers, a Keras activation name or "gelu_tanh".
         norm_first: pre-norm when True, post-norm as in the paper when False.
         norm_epsilon: added to the variance in normalisation.
@@ -92,14 +93,14 @@ class TransformerConfig(Config):
     initializer_range: float | None = None
     logit_scale: float | None = None
     output_bias: bool = False
+    output_dropout: float = 0.0
 
     def __post_init__(self):
-        for name in ("num_encoder_layers", "num_decoder_layers"):
+        for name in ("vocab_size", "hidden_dim", "num_encoder_layers", "num_decoder_layers"):
             check_positive(name, getattr(self, name))
         check_choice("share_embeddings", self.share_embeddings, SHARING)
         check_choice("positions", self.positions, ("sinusoidal", "learned", "none"))
         check_choice("position_bias", self.position_bias, ("relative", None))
-        self.encoder_config()  # checks all that is not of this class alone
         if self.positions == "sinusoidal" and self.hidden_dim % 2:
             raise ValueError(
                 "hidden_dim must be even, since positions are pairs of sine and cosine; "
@@ -112,6 +113,7 @@ class TransformerConfig(Config):
                     f"{name} must be a token of the vocabulary, in [0, {self.vocab_size}); "
                     f"received {token!r}"
                 )
+        self.encoder_config()  # checks what is not of this class alone
 
     def encoder_config(self):
         """The `EncoderConfig` of the encoder."""
@@ -144,7 +146,7 @@ class TransformerConfig(Config):
 
     @classmethod
     def presets(cls):
-        """The paper's sizes, `transformer_tiny` for corpora such as Multi30k, and published ones."""
+        """The paper's sizes, `transformer_tiny` for small corpora, and the published families'."""
         from keras_transformer import families
 
         return {**PRESETS, **families.preset_fields(cls)}

@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import inspect
 
 import keras
 
@@ -87,6 +88,20 @@ class ConfiguredModel(keras.Model):
         from keras_transformer import checkpoints
 
         checkpoints.save_pretrained(self, folder, family=family)
+
+    @classmethod
+    def split_arguments(cls, overrides):
+        """`(fields of the configuration, arguments of the constructor)` among named values.
+
+        What is neither counts as a field, so that the configuration refuses it by name.
+        """
+        parameters = {"name", "dtype", "trainable", *cls.block_classes}
+        for base in cls.__mro__[: cls.__mro__.index(ConfiguredModel)]:
+            parameters |= set(inspect.signature(base.__init__).parameters)
+        parameters -= {"self", "config", "args", "kwargs"}
+        arguments = {name: value for name, value in overrides.items() if name in parameters}
+        fields = {name: value for name, value in overrides.items() if name not in parameters}
+        return fields, arguments
 
     def arguments(self):
         """The constructor's arguments besides the configuration, as `from_config` takes them."""

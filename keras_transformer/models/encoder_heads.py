@@ -31,6 +31,7 @@ class SequenceClassifier(Head):
         head_activation: of the dense layer before the classes, "tanh" in BERT and RoBERTa, "relu"
             in DistilBERT, "gelu" in ELECTRA; None for no such layer.
         head_dropout: rate before the classes; by default the configuration's `dropout`.
+        pooled_dropout: whether pool(…) is dropped out too, at that rate, as in RoBERTa and ELECTRA.
         block: a subclass of `TransformerEncoderBlock`, or None for itself.
 
     Call:
@@ -65,6 +66,7 @@ class SequenceClassifier(Head):
         pooling="first",
         head_activation="tanh",
         head_dropout=None,
+        pooled_dropout=False,
         **kwargs,
     ):
         check_positive("num_classes", num_classes)
@@ -75,10 +77,13 @@ class SequenceClassifier(Head):
         self.pooling = pooling
         self.head_activation = head_activation
         self.head_dropout = config.dropout if head_dropout is None else head_dropout
+        self.pooled_dropout = pooled_dropout
         check_rate("head_dropout", self.head_dropout)
         super().__init__(config, **kwargs)
 
     def build_head(self):
+        rate = self.head_dropout if self.pooled_dropout else 0.0
+        self.pooled_dropout_layer = Dropout(rate, dtype=self.dtype_policy, name="pooled_dropout")
         self.pooler = keras.layers.Identity(dtype=self.dtype_policy, name="pooler")
         if self.head_activation is not None:
             activation = get_activation(self.head_activation)
@@ -90,7 +95,8 @@ class SequenceClassifier(Head):
         inputs = self.backbone.named(inputs)
         hidden = self.backbone(inputs_present(inputs), training=training)  # (B, T, D)
         pooled = POOLINGS[self.pooling](hidden, inputs["padding_mask"])  # (B, D)
-        return self.classes(self.classes_dropout(self.pooler(pooled), training=training))
+        pooled = self.pooler(self.pooled_dropout_layer(pooled, training=training))
+        return self.classes(self.classes_dropout(pooled, training=training))
 
     def default_loss(self):
         return {
@@ -114,6 +120,7 @@ class SequenceClassifier(Head):
             "pooling": self.pooling,
             "head_activation": self.head_activation,
             "head_dropout": self.head_dropout,
+            "pooled_dropout": self.pooled_dropout,
         }
 
 
@@ -190,10 +197,11 @@ class TokenClassifier(Head):
 class SpanExtractor(Head):
     """Where an answer starts and ends in a text.
 
-        logits = V Encoder(x) + c
+        logits = V dropout(Encoder(x)) + c
 
     Args:
         config: an `EncoderConfig`.
+        head_dropout: rate of that dropout, 0.1 in DistilBERT; others have none.
         block: a subclass of `TransformerEncoderBlock`, or None for itself.
 
     Call:
@@ -218,18 +226,28 @@ class SpanExtractor(Head):
 
     backbone_class = TransformerEncoder
 
+    def __init__(self, config, head_dropout=0.0, **kwargs):
+        check_rate("head_dropout", head_dropout)
+        self.head_dropout = head_dropout
+        super().__init__(config, **kwargs)
+
     def build_head(self):
+        self.ends_dropout = Dropout(self.head_dropout, dtype=self.dtype_policy, name="dropout")
         self.ends = self.make_dense("ends", 2)
 
     def call(self, inputs, training=None):
         inputs = self.backbone.named(inputs)
-        logits = self.ends(self.backbone(inputs_present(inputs), training=training))
+        hidden = self.backbone(inputs_present(inputs), training=training)
+        logits = self.ends(self.ends_dropout(hidden, training=training))
         if inputs["padding_mask"] is None:
             return ops.cast(logits, "float32")
         return mask_logits(logits, inputs["padding_mask"][:, :, None])
 
     def default_loss(self):
         return span_loss
+
+    def get_config(self):
+        return {**super().get_config(), "head_dropout": self.head_dropout}
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")

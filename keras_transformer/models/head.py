@@ -43,11 +43,8 @@ class Head(ConfiguredModel):
         Raises:
             ValueError: the preset is not known; the message lists those that are.
         """
-        kind = cls.config_class
-        fields = {
-            field: overrides.pop(field) for field in list(overrides) if field in kind.fields()
-        }
-        return cls(kind.from_preset(name, **fields), **overrides)
+        fields, arguments = cls.split_arguments(overrides)
+        return cls(cls.config_class.from_preset(name, **fields), **arguments)
 
     def make_backbone(self, name):
         """The backbone."""
@@ -90,13 +87,20 @@ class Head(ConfiguredModel):
         return []
 
     def compile(self, optimizer="adam", loss="auto", weighted_metrics="auto", **kwargs):
-        """As `keras.Model.compile`; "auto" stands for the head's own loss and metrics."""
+        """As `keras.Model.compile`, with defaults.
+
+        Args:
+            loss: "auto" stands for the head's own.
+            weighted_metrics: "auto" stands for the head's own where the loss is, else for none,
+                since metrics over a vocabulary cost time in every step.
+        """
+        own_loss = isinstance(loss, str) and loss == "auto"
+        if isinstance(weighted_metrics, str) and weighted_metrics == "auto":
+            weighted_metrics = self.default_metrics() if own_loss else None
         super().compile(
             optimizer=optimizer,
-            loss=self.default_loss() if loss == "auto" else loss,
-            weighted_metrics=(
-                self.default_metrics() if weighted_metrics == "auto" else weighted_metrics
-            ),
+            loss=self.default_loss() if own_loss else loss,
+            weighted_metrics=weighted_metrics,
             **kwargs,
         )
 

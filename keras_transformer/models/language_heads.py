@@ -8,10 +8,10 @@ from keras import ops
 
 from keras_transformer.layers import TokenEmbedding
 from keras_transformer.layers.feed_forward import get_activation
+from keras_transformer.models.configured import normal_initializer
 from keras_transformer.models.decoder import TransformerDecoder
 from keras_transformer.models.encoder import TransformerEncoder
 from keras_transformer.models.head import Head
-from keras_transformer.models.configured import normal_initializer
 
 
 class LanguageHead(Head):
@@ -51,6 +51,8 @@ class MaskedLM(LanguageHead):
 
     Args:
         config: an `EncoderConfig`; `tie_embeddings` says whether E is the embedding matrix.
+        head_activation: that of the equation, "gelu" in RoBERTa, ELECTRA and MPNet; by default the
+            configuration's `activation`, as in BERT.
         block: a subclass of `TransformerEncoderBlock`, or None for itself.
 
     Call:
@@ -77,10 +79,14 @@ class MaskedLM(LanguageHead):
 
     backbone_class = TransformerEncoder
 
+    def __init__(self, config, head_activation=None, **kwargs):
+        self.head_activation = head_activation or config.activation
+        super().__init__(config, **kwargs)
+
     def build_head(self):
         config = self.config
         width = config.embedding_dim or config.hidden_dim
-        self.transform = self.make_dense("transform", width, get_activation(config.activation))
+        self.transform = self.make_dense("transform", width, get_activation(self.head_activation))
         self.transform_norm = self.backbone.make_norm("transform_norm", width)
         self.build_output(self.backbone.token_embedding, self.config.tie_embeddings)
         self.output_bias = self.add_weight(
@@ -98,6 +104,9 @@ class MaskedLM(LanguageHead):
         hidden = self.transform_norm(self.transform(hidden))
         logits = self.output_embedding(hidden, reverse=True)
         return logits + ops.cast(self.output_bias, logits.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "head_activation": self.head_activation}
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")

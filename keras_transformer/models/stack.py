@@ -32,6 +32,7 @@ class TransformerStack(ConfiguredModel):
     def __init__(self, config, block=None, token_embedding=None, **kwargs):
         self.choose(config, {"block": block})
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.token_embedding = token_embedding
         self.build()
 
@@ -69,6 +70,9 @@ class TransformerStack(ConfiguredModel):
         self.norm = self.identity("norm")
         if config.norm_first:
             self.norm = self.make_norm("norm", config.hidden_dim)
+        self.output_dropout = layers.Dropout(
+            config.output_dropout, dtype=self.dtype_policy, name="output_dropout"
+        )
         self.built = True
 
     def make_block(self, number):
@@ -146,9 +150,9 @@ class TransformerStack(ConfiguredModel):
     # What they compute
 
     def call(self, inputs, training=None):
-        return self.forward(self.named(inputs), training=training)
+        return self.run(self.named(inputs), training=training)
 
-    def forward(self, inputs, training=None, states=None, scores=None):
+    def run(self, inputs, training=None, states=None, scores=None):
         """The hidden states (B, T, D) of named inputs; lists take those of all layers on the way.
 
         Args:
@@ -176,7 +180,10 @@ class TransformerStack(ConfiguredModel):
         x = self.norm(x)
         if states is not None:
             states.extend([*trace[:-1], x])
-        return x
+        return self.output_dropout(x, training=training)
+
+    def compute_mask(self, inputs, previous_mask=None):
+        return None  # the last block has set the mask of the output, if there is one
 
     def embed(self, inputs, start_index=0, training=None):
         """Embedded tokens with what is added to them: (B, T, D)."""
@@ -214,13 +221,13 @@ class TransformerStack(ConfiguredModel):
             model returns.
         """
         states = []
-        self.forward(self.named(inputs), states=states)
+        self.run(self.named(inputs), states=states)
         return states
 
     def attention_scores(self, inputs):
         """Attention scores of all layers: a list of (B, H, T, T) float32."""
         scores = []
-        self.forward(self.named(inputs), scores=scores)
+        self.run(self.named(inputs), scores=scores)
         return [own for own, *_ in scores]
 
     def named(self, inputs):

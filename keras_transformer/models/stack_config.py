@@ -5,6 +5,8 @@ Families differ in the parts that they choose, so that is what a configuration n
 
 import dataclasses
 
+import keras
+
 from keras_transformer.layers.checks import check_choice, check_positive, check_rate
 from keras_transformer.layers.multi_head import check_heads, check_query_key_norm
 from keras_transformer.layers.norm import NORMS
@@ -39,7 +41,8 @@ class StackConfig(Config):
             of their own.
         positions: "learned" or "sinusoidal", added to embeddings; "rotary" in attention; "none".
         position_options: arguments of the positions' layer, such as `{"start": 2}` for
-            `LearnedPositions` or `{"max_wavelength": 500000.0}` for `RotaryEmbedding`.
+            `LearnedPositions` or `{"max_wavelength": 500000.0}` for `RotaryEmbedding`. An object,
+            such as `YarnScaling(...)`, is kept in the form that Keras saves it in.
         position_bias: "alibi" or "relative", a bias of attention's scores that is made once for all
             blocks, or None.
         position_bias_options: its arguments, such as `{"num_buckets": 32}`.
@@ -48,11 +51,12 @@ class StackConfig(Config):
         dropout: rate on embeddings and on each sublayer's output.
         attention_dropout: rate on the attention scores.
         activation_dropout: rate on the feed-forward layers' hidden units.
+        output_dropout: rate on the stack's output, as in T5.
         activation: "relu", "gelu" (exact), "gelu_tanh", "silu".
         gated: whether feed-forward layers have a gate.
         norm: "layer" or "rms".
         norm_first: pre-norm, with one more norm at the end of the stack; else post-norm.
-        norm_epsilon: added to the variance in normalisation.
+        norm_epsilon: added to the variance in normalisation, that of queries and keys included.
         parallel: whether attention and feed-forward start from the same input.
         use_bias: whether dense layers have biases.
         use_attention_bias: the same for attention's projections; by default `use_bias`.
@@ -89,6 +93,7 @@ class StackConfig(Config):
     dropout: float = 0.1
     attention_dropout: float = 0.1
     activation_dropout: float = 0.0
+    output_dropout: float = 0.0
     activation: str = "gelu"
     gated: bool = False
     norm: str = "layer"
@@ -111,11 +116,13 @@ class StackConfig(Config):
         for name in "vocab_size num_layers hidden_dim num_heads ffn_dim max_length".split():
             check_positive(name, getattr(self, name))
         if self.num_layers > MOST_LAYERS:
-            raise ValueError(f"num_layers must be at most {MOST_LAYERS}; received {self.num_layers}")
+            raise ValueError(
+                f"num_layers must be at most {MOST_LAYERS}; received {self.num_layers}"
+            )
         for name in ("head_dim", "embedding_dim", "window"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
-        for name in ("dropout", "attention_dropout", "activation_dropout"):
+        for name in ("dropout", "attention_dropout", "activation_dropout", "output_dropout"):
             check_rate(name, getattr(self, name))
         check_heads(self.num_heads, self.num_kv_heads)
         check_query_key_norm(self.query_key_norm)
@@ -123,6 +130,7 @@ class StackConfig(Config):
         check_choice("positions", self.positions, POSITIONS)
         check_choice("position_bias", self.position_bias, POSITION_BIASES)
         self.check_window_layers()
+        self.serialize_position_options()
         if self.head_dim is None and self.hidden_dim % self.num_heads:
             raise ValueError(
                 "num_heads must divide hidden_dim unless head_dim is given; "
@@ -135,7 +143,9 @@ class StackConfig(Config):
                     f"{name}={getattr(self, name)} and hidden_dim={self.hidden_dim} make a weight "
                     f"of {elements:,} elements; at most {LARGEST_WEIGHT:,} are allowed"
                 )
-        if self.pad_id is not None and not 0 <= self.pad_id < self.vocab_size:
+        if self.pad_id is not None and not (
+            isinstance(self.pad_id, int) and 0 <= self.pad_id < self.vocab_size
+        ):
             raise ValueError(
                 f"pad_id must be a token of the vocabulary, in [0, {self.vocab_size}), or None; "
                 f"received {self.pad_id!r}"
@@ -159,6 +169,27 @@ class StackConfig(Config):
                 f"window_layers must be numbers of blocks in [0, {self.num_layers}) and go with a "
                 f"window; received window_layers={self.window_layers}, window={self.window}"
             )
+
+    def serialize_position_options(self):
+        """An object among the options becomes what JSON can hold."""
+        options = {
+            name: keras.saving.serialize_keras_object(x) if hasattr(x, "get_config") else x
+            for name, x in self.position_options.items()
+        }
+        object.__setattr__(self, "position_options", options)
+
+    def resolved(self):
+        fields = self.to_dict()
+        bias = self.use_bias if self.use_attention_bias is None else self.use_attention_bias
+        stands_for = dict(
+            head_dim=self.hidden_dim // self.num_heads,
+            num_kv_heads=self.num_heads,
+            embedding_dim=self.hidden_dim,
+            use_attention_bias=bias,
+            use_output_bias=bias,
+            window_layers=None if self.window is None else tuple(range(self.num_layers)),
+        )
+        return {name: stands_for.get(name) if x is None else x for name, x in fields.items()}
 
     def block_arguments(self, number):
         """What block `number` is made with, but for name, dtype and positions."""
@@ -203,7 +234,7 @@ class DecoderConfig(StackConfig):
         context_dim: width of the context that blocks attend to besides the text, which makes this
             the decoder of an encoder-decoder; None for none.
         bos_id: token that begins a text, or None.
-        eos_id: token that ends it, or None.
+        eos_id: token that ends it, or several that do, or None.
         **others: as in `StackConfig`.
 
     Example:
@@ -222,4 +253,9 @@ class DecoderConfig(StackConfig):
     pad_id: int | None = None
     context_dim: int | None = None
     bos_id: int | None = None
-    eos_id: int | None = None
+    eos_id: int | tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if isinstance(self.eos_id, list):  # from JSON
+            object.__setattr__(self, "eos_id", tuple(self.eos_id))

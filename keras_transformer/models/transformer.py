@@ -16,9 +16,9 @@ from keras_transformer.layers import (
     TransformerEncoderBlock,
 )
 from keras_transformer.models.config import TransformerConfig
+from keras_transformer.models.configured import ConfiguredModel, normal_initializer
 from keras_transformer.models.decoder import TransformerDecoder
 from keras_transformer.models.encoder import TransformerEncoder
-from keras_transformer.models.configured import ConfiguredModel, normal_initializer
 
 
 class DecodingState(NamedTuple):
@@ -187,10 +187,10 @@ class Transformer(ConfiguredModel):
         inputs = seq2seq_inputs(inputs)
         states, scores = {"encoder": [], "decoder": []}, {"encoder": [], "decoder": []}
         source = encoder_inputs(inputs["encoder_token_ids"], inputs["encoder_padding_mask"])
-        context = self.encoder.forward(
+        context = self.encoder.run(
             self.encoder.named(source), states=states["encoder"], scores=scores["encoder"]
         )
-        self.decoder.forward(
+        self.decoder.run(
             self.decoder.named(decoder_inputs(inputs, context)),
             states=states["decoder"],
             scores=scores["decoder"],

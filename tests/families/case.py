@@ -19,7 +19,10 @@ class Case:
         fields: the published configuration, `model_type` included.
         arguments: of our `from_pretrained`.
         left: whether padding stands on the left.
+        counts: whether the peer counts real tokens by itself, and is told no positions.
         lacks: regular expressions of tensors that the peer has and we do not.
+        untied: whether the peer's output embedding is untied after its constructor has tied it,
+            as reading a checkpoint with two different matrices does.
     """
 
     name: str
@@ -28,7 +31,9 @@ class Case:
     fields: dict
     arguments: dict = dataclasses.field(default_factory=dict)
     left: bool = False
+    counts: bool = False
     lacks: tuple = ()
+    untied: bool = False
 
     def __str__(self):
         return self.name
@@ -61,11 +66,13 @@ class Case:
 
     def our_inputs(self):
         if self.is_seq2seq:
-            source, mask = self.padded(S, 1)
+            source, source_mask = self.padded(S, 1)
+            target, target_mask = self.padded(T, 2)
             return {
                 "encoder_token_ids": source.astype("int32"),
-                "encoder_padding_mask": mask,
-                "decoder_token_ids": self.tokens(T, 2).astype("int32"),
+                "encoder_padding_mask": source_mask,
+                "decoder_token_ids": target.astype("int32"),
+                "decoder_padding_mask": target_mask,
             }
         tokens, mask = self.padded(T, 1)
         inputs = {"token_ids": tokens.astype("int32"), "padding_mask": mask}
@@ -80,12 +87,13 @@ class Case:
                 "input_ids": ours["encoder_token_ids"].astype("int64"),
                 "attention_mask": ours["encoder_padding_mask"].astype("int64"),
                 "decoder_input_ids": ours["decoder_token_ids"].astype("int64"),
+                "decoder_attention_mask": ours["decoder_padding_mask"].astype("int64"),
             }
         mask = ours["padding_mask"].astype("int64")
         inputs = {"input_ids": ours["token_ids"].astype("int64"), "attention_mask": mask}
         if "segment_ids" in ours:
             inputs["token_type_ids"] = self.segments()
-        if self.left:
+        if self.left and not self.counts:
             inputs["position_ids"] = np.maximum(np.cumsum(mask, axis=1) - 1, 0)
         return inputs
 
@@ -94,7 +102,7 @@ class Case:
 
     def real(self):
         """Which positions of the output are compared."""
-        return np.ones((B, T), bool) if self.is_seq2seq else self.mask(T)
+        return self.mask(T)
 
 
 def heads(family, fields, architectures, variants=None, lacks=()):

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import copy
 import zlib
 
 import numpy as np
@@ -22,17 +23,37 @@ def make(case):
     import torch
     import transformers
 
-    fields = {name: value for name, value in case.fields.items() if name != "model_type"}
-    config = transformers.AutoConfig.for_model(case.fields["model_type"], **fields)
+    fields = copy.deepcopy(case.fields)  # transformers adds to dictionaries that it is given
+    config = transformers.AutoConfig.for_model(fields.pop("model_type"), **fields)
     model = getattr(transformers, case.architecture)._from_config(
         config, attn_implementation="eager"
     )
-    named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    if case.untied:
+        untie(model)
     with torch.no_grad():
-        for name, tensor in named.items():
-            if tensor.is_floating_point() and "inv_freq" not in name and tensor.requires_grad:
-                tensor.copy_(torch.from_numpy(weight(name, tuple(tensor.shape))))
+        for name, tensor in learned(model).items():
+            tensor.copy_(torch.from_numpy(weight(name, tuple(tensor.shape))))
     return model.eval()
+
+
+def learned(model):
+    """The peer's parameters, and what its files hold besides: no tables of sines, no masks."""
+    kept, buffers = model.state_dict(), dict(model.named_buffers())
+    parameters = {name: x for name, x in model.named_parameters() if x.requires_grad}
+    floats = {name: x for name, x in buffers.items() if name in kept and x.is_floating_point()}
+    return {**parameters, **floats}
+
+
+def untie(model):
+    """Gives the peer's output embedding a weight of its own where it shares the input's."""
+    import torch
+
+    output, shared = model.get_output_embeddings(), model.get_input_embeddings().weight
+    if output is None or output.weight is not shared:
+        return
+    output.weight = torch.nn.Parameter(torch.empty_like(shared))
+    name = next(name for name, module in model.named_modules() if module is output)
+    model.all_tied_weights_keys.pop(f"{name}.weight")
 
 
 def run(model, case):

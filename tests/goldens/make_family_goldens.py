@@ -31,6 +31,9 @@ def record(case):
         config = json.loads((pathlib.Path(folder) / "config.json").read_text())
         with safe_open(pathlib.Path(folder) / "model.safetensors", "np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:  # such as a table of sines, which nobody needs to read
+            tensors.pop(name, None)
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     alias = {}  # names that the file gives to tensors that the model calls otherwise
     for name, array in tensors.items():

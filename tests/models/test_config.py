@@ -70,7 +70,7 @@ def test_json_and_back():
         ("hidden_dim", 14.0, "hidden_dim must be a positive integer; received 14.0"),
         ("ffn_dim", None, "ffn_dim must be a positive integer; received None"),
         ("max_length", 0, "max_length must be a positive integer; received 0"),
-        ("num_heads", 4, "num_heads must divide hidden_dim .*; received num_heads=4, hidden_dim=14"),
+        ("num_heads", 4, "num_heads must divide hidden_dim .* received num_heads=4, hidden_dim"),
         ("dropout", 1.0, r"dropout must be a number in \[0, 1\); received 1.0"),
         ("attention_dropout", -0.1, r"attention_dropout must be .* received -0.1"),
         ("activation_dropout", "a", r"activation_dropout must be .* received 'a'"),
@@ -102,5 +102,5 @@ def test_unknown_and_missing_fields_are_named():
 
 
 def test_an_unknown_preset_is_refused_with_those_known():
-    with pytest.raises(ValueError, match="'transformer_big'; received 'transformer_huge'"):
+    with pytest.raises(ValueError, match="'transformer_big'.*; received 'transformer_huge'"):
         models.Seq2SeqLM.from_preset("transformer_huge", vocab_size=11)

@@ -14,6 +14,7 @@ ENCODER = models.EncoderConfig(
 DECODER = models.DecoderConfig(
     vocab_size=V, num_layers=1, hidden_dim=12, num_heads=4, ffn_dim=13, initializer_range=0.2
 )
+STILL = {"dropout": 0.0, "attention_dropout": 0.0}
 NARROW = models.EncoderConfig.from_dict({**ENCODER.to_dict(), "embedding_dim": 10})
 
 
@@ -100,6 +101,38 @@ def test_tied_heads_have_one_embedding():
     tied, untied = (HEADS[name][0]() for name in ("masked", "untied"))
     assert untied.count_params() - tied.count_params() == V * 10
     assert tied.output_embedding is tied.backbone.token_embedding
+
+
+def test_the_activation_of_masked_tokens_may_be_another_than_the_encoders():
+    relu, gelu = models.MaskedLM(ENCODER, head_activation="relu"), models.MaskedLM(ENCODER)
+    gelu.set_weights(relu.get_weights())
+    same(gelu.backbone(IDS), relu.backbone(IDS))
+    assert abs(to_numpy(gelu(IDS)) - to_numpy(relu(IDS))).max() > 1e-3
+    again = models.MaskedLM.from_config(relu.get_config())
+    again.set_weights(relu.get_weights())
+    same(again(IDS), relu(IDS), 1e-6)
+
+
+def test_dropout_of_heads_is_where_it_is_asked_for():
+    still = models.EncoderConfig.from_dict({**ENCODER.to_dict(), **STILL})
+    for make, drops in (
+        (lambda: models.SpanExtractor(still), False),
+        (lambda: models.SpanExtractor(still, head_dropout=0.5), True),
+        (lambda: models.SequenceClassifier(still, C, head_dropout=0.0, pooled_dropout=True), False),
+        (lambda: models.SequenceClassifier(still, C, head_dropout=0.5), True),
+    ):
+        model = make()
+        changed = abs(to_numpy(model(IDS, training=True)) - to_numpy(model(IDS))).max() > 1e-4
+        assert changed == drops
+
+
+def test_pooled_dropout_stands_before_the_dense_layer():
+    still = models.EncoderConfig.from_dict({**ENCODER.to_dict(), **STILL})
+    for pooled in (False, True):
+        model = models.SequenceClassifier(still, C, head_dropout=0.5, pooled_dropout=pooled)
+        model.classes_dropout.rate = 0.0
+        changed = abs(to_numpy(model(IDS, training=True)) - to_numpy(model(IDS))).max() > 1e-4
+        assert changed == pooled
 
 
 def test_bad_arguments_are_refused():

@@ -52,8 +52,9 @@ def test_logits_loss_and_gradient_equal_those_of_torch(order):
 
 def test_shared_embeddings_are_one_matrix():
     everything = tiny.model(share_embeddings="all")
-    assert everything.backbone.encoder.token_embedding is everything.backbone.decoder.token_embedding
-    assert everything.output_embedding is everything.backbone.decoder.token_embedding
+    shared = everything.backbone.encoder.token_embedding
+    assert shared is everything.backbone.decoder.token_embedding
+    assert shared is everything.output_embedding
     target = tiny.model(share_embeddings="target")
     assert target.backbone.encoder.token_embedding is not target.backbone.decoder.token_embedding
     assert target.output_embedding is target.backbone.decoder.token_embedding
@@ -82,7 +83,7 @@ def test_the_embeddings_are_scaled_and_have_positions():
     inputs = tiny.inputs(masks=False)
     states = backbone.trace(inputs)["encoder_hidden_states"][0]
     table = to_numpy(backbone.encoder.token_embedding.embeddings)
-    positions = to_numpy(backbone.positions.encodings(S, D))
+    positions = to_numpy(backbone.encoder.positions.encodings(S, D))
     same(states, table[inputs["encoder_token_ids"]] * D**0.5 + positions)
 
 
@@ -175,7 +176,7 @@ def test_states_and_scores_of_all_layers(norm_first):
         "cross": [(B, H, T, S)] * 3,
     }
     backbone = model.backbone
-    same(backbone.decoder_norm(states["decoder"][-1]), backbone(inputs), 1e-6)
+    same(states["decoder"][-1], backbone(inputs), 1e-6)
     allowed = {
         "encoder": inputs["encoder_padding_mask"][:, None, None],
         "decoder": inputs["decoder_padding_mask"][:, None, None] & np.tri(T, dtype=bool),
@@ -301,5 +302,5 @@ def test_wrong_inputs_are_refused_with_what_came():
 
 def test_a_configuration_is_needed():
     for cls in (models.Transformer, models.Seq2SeqLM):
-        with pytest.raises(TypeError, match="config must be of type TransformerConfig; received 'base'"):
+        with pytest.raises(TypeError, match="config must be of type TransformerConfig; .* 'base'"):
             cls("base")

@@ -21,8 +21,15 @@ CASES = heads(
         "MaskedLM": "BertForMaskedLM",
     },
     {
-        "untied": ("MaskedLM", dict(tie_word_embeddings=False), dict(lacks=(r"pooler\.", r"predictions\.bias"))),
+        "untied": (
+            "MaskedLM",
+            dict(tie_word_embeddings=False),
+            dict(lacks=(r"pooler\.", r"predictions\.bias")),
+        ),
         "relu": ("MaskedLM", dict(hidden_act="relu", layer_norm_eps=1e-3), {}),
+        "gelu_new": ("MaskedLM", dict(hidden_act="gelu_new"), {}),
+        "dropout": ("SequenceClassifier", dict(classifier_dropout=0.25), {}),
+        "token_dropout": ("TokenClassifier", dict(classifier_dropout=0.25), {}),
         "left": ("TransformerEncoder", {}, dict(left=True)),
         "regression": (
             "SequenceClassifier", dict(num_labels=1, problem_type="regression"), {},

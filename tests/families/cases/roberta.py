@@ -1,0 +1,44 @@
+from case import heads
+
+CASES = heads(
+    "roberta",
+    dict(
+        model_type="roberta",
+        vocab_size=37,
+        num_hidden_layers=2,
+        hidden_size=16,
+        num_attention_heads=4,
+        intermediate_size=24,
+        max_position_embeddings=14,
+        type_vocab_size=1,
+        layer_norm_eps=1e-05,
+        pad_token_id=1,
+    ),
+    {
+        "TransformerEncoder": "RobertaModel",
+        "SequenceClassifier": "RobertaForSequenceClassification",
+        "TokenClassifier": "RobertaForTokenClassification",
+        "SpanExtractor": "RobertaForQuestionAnswering",
+        "MaskedLM": "RobertaForMaskedLM",
+    },
+    {
+        "untied": ("MaskedLM", dict(tie_word_embeddings=False), dict(lacks=(r"lm_head\.bias",))),
+        "relu": ("MaskedLM", dict(hidden_act="relu", layer_norm_eps=1e-3), {}),
+        "gelu_new": ("TransformerEncoder", dict(hidden_act="gelu_new"), {}),
+        "left": ("TransformerEncoder", {}, dict(left=True, counts=True)),
+        "segments": ("TransformerEncoder", dict(type_vocab_size=2), {}),
+        "pad_3": ("MaskedLM", dict(pad_token_id=3), {}),
+        "left_pad_3": (
+            "MaskedLM", dict(pad_token_id=3), dict(left=True, counts=True),
+        ),
+        "dropout": ("SequenceClassifier", dict(classifier_dropout=0.25), {}),
+        "token_dropout": ("TokenClassifier", dict(classifier_dropout=0.25), {}),
+        "regression": (
+            "SequenceClassifier", dict(num_labels=1, problem_type="regression"), {},
+        ),
+        "multi_label": (
+            "SequenceClassifier", dict(problem_type="multi_label_classification"), {},
+        ),
+    },
+    lacks=(r"pooler\.",),
+)  # fmt: skip
