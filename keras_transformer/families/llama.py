@@ -215,9 +215,7 @@ LLAMA = make_family(
         "llama-3-8b": size(32, 4096, 32, 14336, 8_030_261_248, **LLAMA_3),
         "llama-3.1-8b": size(32, 4096, 32, 14336, 8_030_261_248, **LLAMA_3_1),
         "llama-3.2-1b": size(16, 2048, 32, 8192, 1_235_814_400, **LLAMA_3_2),
-        "llama-3.2-3b": size(
-            28, 3072, 24, 8192, 3_212_749_824, **{**LLAMA_3_2, "head_dim": 128}
-        ),
+        "llama-3.2-3b": size(28, 3072, 24, 8192, 3_212_749_824, **{**LLAMA_3_2, "head_dim": 128}),
         "smollm-135m": size(30, 576, 9, 1536, 134_515_008, num_key_value_heads=3, **SMOLLM),
         "smollm-360m": size(32, 960, 15, 2560, 361_821_120, num_key_value_heads=5, **SMOLLM),
         "smollm-1.7b": size(24, 2048, 32, 8192, 1_711_376_384, **SMOLLM),
