@@ -3,6 +3,7 @@
 import copy
 import math
 
+import keras
 import peer
 import pytest
 
@@ -22,6 +23,7 @@ def our_shapes(family, size):
     return outline(lambda: size.head(family.to_config(fields), **arguments))
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="shapes are the same everywhere")
 @pytest.mark.parametrize("family, name", SIZES, ids=label)
 def test_a_size_has_the_published_number_of_parameters(family, name):
     size = family.sizes[name]
