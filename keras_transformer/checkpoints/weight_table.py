@@ -5,6 +5,7 @@ import re
 
 import keras
 import numpy as np
+from keras.src.backend.common import global_state
 
 from keras_transformer.checkpoints.weights import named_weights
 from keras_transformer.families.tables import prefixed
@@ -24,8 +25,12 @@ def outline(make):
     >>> sum(map(math.prod, shapes.values()))
     124439808
     """
-    with keras.StatelessScope(initialize_variables=False):
-        model = make()
+    waiting = list(global_state.get_global_attribute("uninitialized_variables", []))
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            model = make()
+    finally:  # else Keras would give memory to the outline when the next such scope ends
+        global_state.set_global_attribute("uninitialized_variables", waiting)
     return {name: tuple(weight.shape) for name, weight in named_weights(model).items()}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from keras_transformer import models
 from keras_transformer.checkpoints import load_weights, save_weights
+from keras_transformer.checkpoints.weight_table import outline
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SIZES = dict(vocab_size=11, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=6, max_length=9)
@@ -226,6 +227,20 @@ def test_a_large_size_that_the_weights_do_not_have(folder):
     edit(folder, "config.json", vocab_size=2**32)  # 128 GiB of embeddings, were they made
     with pytest.raises(ValueError, match="of another shape: bert.embeddings.word_emb"):
         outputs(folder)
+
+
+def test_an_outline_is_not_given_memory_later_either():
+    made = []
+
+    def make():
+        made.append(models.MaskedLM(encoder_config()))
+        return made[0]
+
+    shapes = outline(make)
+    assert shapes["backbone/token_embedding/embeddings"] == (11, 8)
+    with keras.StatelessScope():  # Keras initialises what waits for it when such a scope ends
+        pass
+    assert all(variable._value is None for variable in made[0].weights)
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "tf_model.h5"])
