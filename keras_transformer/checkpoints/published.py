@@ -117,5 +117,6 @@ def write_published(model, folder, family):
     if len(own.get("id2label", ())) == len(original.get("id2label", ())):
         own = {name: value for name, value in own.items() if name not in ("id2label", "label2id")}
     save_weights(folder / WEIGHTS, tensors, {"format": "pt"})
-    for_transformers = {"architectures": [head.architecture], "torch_dtype": "float32"}
+    dtype = next(iter(tensors.values())).dtype.name
+    for_transformers = {"architectures": [head.architecture], "torch_dtype": dtype}
     write_json(folder / CONFIG, {**original, **fields, **own, **for_transformers})
