@@ -109,7 +109,7 @@ def _split(path, split, text_key):
         for n, line in enumerate(iter_lines(path), 1):
             yield line, n
     elif split == "file":
-        yield "\n".join(iter_lines(path)), 1
+        yield "".join(iter_lines(path, keep_ends=True)), 1
     else:
         paragraph = []
         for n, line in enumerate(iter_lines(path), 1):

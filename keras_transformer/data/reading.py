@@ -91,8 +91,12 @@ def read_lines(path):
     return list(iter_lines(path))
 
 
-def iter_lines(path):
+def iter_lines(path, keep_ends=False):
     """The lines of a file one by one, as `read_lines` gives them, of files of any size.
+
+    Args:
+        path: see `read_lines`.
+        keep_ends: leave a line feed, and nothing else, at the end of each line that has one.
 
     Yields:
         str.
@@ -107,7 +111,8 @@ def iter_lines(path):
                     line = line.removeprefix(b"\xef\xbb\xbf")
                     if not line:  # an empty file with a byte order mark
                         continue
-                yield _decode(line.removesuffix(b"\n").removesuffix(b"\r"), path, n)
+                text = _decode(line.removesuffix(b"\n").removesuffix(b"\r"), path, n)
+                yield f"{text}\n" if keep_ends and line.endswith(b"\n") else text
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path}: not a whole gzip file ({error})") from error
 

@@ -121,8 +121,8 @@ def read_conll(path, token_column=0, tag_column=-1, scheme=None):
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "train.conll"
     >>> _ = path.write_text("in\tO\nNew\tB-LOC\nYork\tI-LOC\n\nYes\tO\n", "utf-8")
     >>> text = read_conll(path, scheme="IOB2")
-    >>> text.tokens, text.tags[1], text.where(1)
-    ([['in', 'New', 'York'], ['Yes']], ['O'], 'train.conll:5')
+    >>> text.tokens, text.tags[1], text.lines[1]
+    ([['in', 'New', 'York'], ['Yes']], ['O'], [5])
 
     Reference: Tjong Kim Sang and De Meulder 2003, "Introduction to the CoNLL-2003 Shared Task".
     """
