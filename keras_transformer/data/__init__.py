@@ -5,7 +5,7 @@ from keras_transformer.data.blocks import PackedBlocks
 from keras_transformer.data.contrastive import ContrastiveBatches
 from keras_transformer.data.documents import Document, read_documents
 from keras_transformer.data.download import RemoteFile, fetch
-from keras_transformer.data.labels import Labels
+from keras_transformer.data.labels import Labels, balanced_weights
 from keras_transformer.data.masking import MaskedBatches, Masking
 from keras_transformer.data.packing import PackedRecords, next_tokens, pack_records
 from keras_transformer.data.pairs import (
@@ -20,6 +20,7 @@ from keras_transformer.data.parallel import ParallelBatches
 from keras_transformer.data.reading import ParallelText, read_lines, read_parallel, read_tsv
 from keras_transformer.data.records import RecordBatches
 from keras_transformer.data.shards import TokenShards, write_shards
+from keras_transformer.data.splitting import hold_out
 from keras_transformer.data.squad import Answer, Question, read_squad
 from keras_transformer.data.table import Table, read_table
 from keras_transformer.data.tagged import SpanText, TaggedText, read_conll, read_spans
@@ -47,7 +48,9 @@ __all__ = [
     "TaggedText",
     "TextTriples",
     "TokenShards",
+    "balanced_weights",
     "fetch",
+    "hold_out",
     "multi30k",
     "next_tokens",
     "pack_records",

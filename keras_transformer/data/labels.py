@@ -144,6 +144,34 @@ class Labels:
         return indicators
 
 
+def balanced_weights(ids, num_classes):
+    """A weight for each record, so that all classes weigh the same: N / (C · records of its class).
+
+    Args:
+        ids: (N,) int, the class of each record.
+        num_classes: C; a class without records changes nothing for the others.
+
+    Returns:
+        (N,) float32, as `RecordBatches` takes `weights`; their mean is 1 if every class occurs.
+
+    Raises:
+        ValueError: an id outside 0 to C - 1.
+
+    Example:
+
+    >>> balanced_weights([0, 0, 0, 0, 1, 1, 2, 3], num_classes=4).tolist()
+    [0.5, 0.5, 0.5, 0.5, 1.0, 1.0, 2.0, 2.0]
+
+    Reference: King and Zeng 2001, "Logistic Regression in Rare Events Data".
+    """
+    ids = np.asarray(ids)
+    wrong = (ids < 0) | (ids >= num_classes)
+    if wrong.any():
+        raise ValueError(f"ids must be 0 to {num_classes - 1}; got {ids[wrong][0]}")
+    count = np.bincount(ids, minlength=num_classes)
+    return (len(ids) / (num_classes * np.maximum(count, 1)))[ids].astype("float32")
+
+
 class _Where:
     """A place that is put into words only when there is an error."""
 

@@ -47,10 +47,10 @@ class RecordBatches(PlannedBatches):
     Returns:
         Item: a tuple (x,), (x, y) or (x, y, w). x is a dict of `token_ids` (R, L) int32,
         `padding_mask` (R, L) bool, True = real token, and `segment_ids` (R, L) int32 where they
-        were given, 0 at padding. y is (R, ...) of `labels`, or (R, L) int32 of `token_labels`, -100
-        at padding; there is none without labels. w (R,) float32, 0 for empty rows, comes with
-        `labels`, and with `token_labels` that have `weights`. Metrics must be compiled as
-        `weighted_metrics`, or they count empty rows.
+        were given, 0 at padding. y is (R, ...) int32 or float32 of `labels`, or (R, L) int32 of
+        `token_labels`, -100 at padding; there is none without labels. w (R,) float32, 0 for empty
+        rows, comes with `labels`, and with `token_labels` that have `weights`. Metrics must be
+        compiled as `weighted_metrics`, or they count empty rows.
 
     Raises:
         ValueError: naming the record: no tokens, too many, or not as many labels as tokens; naming
@@ -97,7 +97,8 @@ class RecordBatches(PlannedBatches):
             raise ValueError("labels and token_labels must not both be given")
         self._labels, self._weights = labels, None
         if labels is not None:
-            self._labels = _array("labels", labels, len(lengths))
+            labels = _array("labels", labels, len(lengths))
+            self._labels = labels.astype("float32" if labels.dtype.kind == "f" else "int32")
         if weights is not None:
             self._weights = _array("weights", weights, len(lengths)).astype("float32")
             if self._weights.ndim != 1:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_transformer.data import Labels, read_table
+from keras_transformer.data import Labels, balanced_weights, read_table
 
 NAMES = ("negative", "neutral", "positive")
 
@@ -64,3 +64,13 @@ def test_wrong_names_are_refused(names, error, message):
         Labels(names)
     with pytest.raises(ValueError, match="id must be 0 to 2; got 3"):
         Labels(NAMES).name(3)
+
+
+def test_balanced_classes_weigh_the_same():
+    ids = np.array([0] * 7 + [1] * 2 + [3])
+    weights = balanced_weights(ids, num_classes=4)
+    sums = [weights[ids == i].sum() for i in range(4)]
+    np.testing.assert_allclose(sums, [2.5, 2.5, 0, 2.5], rtol=1e-6)
+    assert balanced_weights([1, 0, 1, 0], 2).tolist() == [1, 1, 1, 1]
+    with pytest.raises(ValueError, match="ids must be 0 to 1; got 2"):
+        balanced_weights([0, 2], 2)

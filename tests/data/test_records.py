@@ -72,8 +72,9 @@ def test_a_label_goes_with_its_record_and_empty_rows_weigh_nothing(labels):
     batches = make(labels=labels, weights=np.arange(151) + 1, batch_size=13)
     for step, (_, y, w) in enumerate(epoch_of(batches)):
         records = batches.records(0, step)
-        assert y.dtype == labels.dtype and w.dtype == np.float32
-        assert (y[records >= 0] == labels[records[records >= 0]]).all()
+        assert y.dtype == ("float32" if labels.dtype.kind == "f" else "int32")
+        assert w.dtype == np.float32
+        assert (y[records >= 0] == labels[records[records >= 0]].astype(y.dtype)).all()
         assert w.tolist() == (records + 1).tolist()  # -1, an empty row, becomes 0
     ones = [w for _, _, w in epoch_of(make(labels=labels, batch_size=13))]
     assert set(np.concatenate(ones)) == {0.0, 1.0}
