@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers import KeyValueCache, TransformerDecoderBlock
+from keras_transformer.layers.position import token_positions
 from keras_transformer.models.stack import TransformerStack
 from keras_transformer.models.stack_config import DecoderConfig
 
@@ -25,8 +26,10 @@ class TransformerDecoder(TransformerStack):
 
     Call:
         inputs: (B, T) int32 token ids, or a dictionary of `token_ids` and, where there is padding,
-            `padding_mask` (B, T) boolean, True = real token; with a context also `context`
-            (B, S, C) and perhaps `context_padding_mask` (B, S).
+            `padding_mask` (B, T) boolean, True = real token, and where texts are packed,
+            `segment_ids` (B, T) integers that differ from text to text of a row: each is read as
+            if it stood alone; with a context also `context` (B, S, C) and perhaps
+            `context_padding_mask` (B, S).
         training: whether dropout is active.
 
     Returns:
@@ -48,7 +51,7 @@ class TransformerDecoder(TransformerStack):
 
     config_class = DecoderConfig
     block_classes = {"block": TransformerDecoderBlock}
-    input_names = ("token_ids", "padding_mask", "context", "context_padding_mask")
+    input_names = ("token_ids", "padding_mask", "segment_ids", "context", "context_padding_mask")
 
     def build_block(self, block):
         shape = (None, None, self.config.hidden_dim)
@@ -58,9 +61,16 @@ class TransformerDecoder(TransformerStack):
             block.build(shape, (None, None, self.config.context_dim))
 
     def context_arguments(self, inputs):
+        arguments = {"segment_ids": inputs["segment_ids"]}
         if self.config.context_dim is None:
-            return {}
-        return {name: inputs[name] for name in ("context", "context_padding_mask")}
+            return arguments
+        return arguments | {name: inputs[name] for name in ("context", "context_padding_mask")}
+
+    def embed(self, inputs, start_index=0, training=None):
+        segments = inputs.get("segment_ids")
+        if segments is not None:
+            inputs = {**inputs, "positions": token_positions(inputs["padding_mask"], segments)}
+        return super().embed(inputs, start_index, training)
 
     def project_context(self, context):
         """Keys and values of a context for each block: a tuple of pairs of (B, N, S, K)."""

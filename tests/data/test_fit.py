@@ -55,6 +55,28 @@ def test_a_causal_model_is_scored_on_every_token_of_a_text():
     assert found == pytest.approx(losses.mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+def test_packed_equals_unpacked(positions):
+    texts = [ids[:23] for ids in IDS[:30]]
+    records = [data.next_tokens(ids, np.ones(len(ids), bool)) for ids in texts]
+    ids, labels = (list(side) for side in zip(*records, strict=True))
+    packed = data.pack_records(ids, labels, length=29)
+    assert len(packed.ids) < 20
+    together = data.RecordBatches(
+        packed.ids,
+        token_labels=packed.token_labels,
+        segment_ids=packed.segment_ids,
+        batch_size=7,
+        num_shapes=1,
+    )
+    alone = data.RecordBatches(ids, token_labels=labels, batch_size=10, num_shapes=1)
+    config = models.DecoderConfig(
+        **SIZE, positions=positions, max_length=29, initializer_range=0.5
+    )
+    model = compiled(models.CausalLM(config))
+    assert loss_of(model, together) == pytest.approx(loss_of(model, alone), rel=1e-5)
+
+
 @pytest.mark.slow
 def test_answers_are_found_in_texts():
     spans = np.array([[1, min(2, len(ids) - 2)] for ids in IDS])
