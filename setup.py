@@ -16,6 +16,7 @@ BASE = [
     "safetensors>=0.8,<1",
     "sentencepiece>=0.2.3,<0.3",
     "sacrebleu>=2.5,<3",
+    "tokenizers>=0.23,<0.24",
 ]
 TENSORFLOW = [
     "tensorflow~=2.21.0",

@@ -1,5 +1,8 @@
 """Tokenizers: a fast Python side, and a twin inside TensorFlow graphs for SavedModels."""
 
+from keras_transformer.text.encoding import Encoding, pad_encodings
 from keras_transformer.text.sentencepiece import SentencePieceTokenizer
+from keras_transformer.text.template import Template
+from keras_transformer.text.tokenizer import Tokenizer
 
-__all__ = ["SentencePieceTokenizer"]
+__all__ = ["Encoding", "SentencePieceTokenizer", "Template", "Tokenizer", "pad_encodings"]
