@@ -65,7 +65,7 @@ def pad_encodings(encodings, pad_id: int, length: int | None = None) -> dict[str
     length = max(longest, 1) if length is None else length
     if longest > length:
         raise ValueError(
-            f"length must be at least {longest}, the longest encoding's; got {length}."
+            f"length must be at least the longest encoding's, {longest}; got {length}."
         )
     shape = (len(encodings), length)
     sizes = np.array([len(encoding) for encoding in encodings], np.int64)

@@ -26,7 +26,7 @@ class Tokenizer(ABC):
 
     Attributes:
         vocab_size: number of ids.
-        pad_id, unk_id, bos_id, eos_id, cls_id, sep_id, mask_id: special ids, -1 where there is none.
+        pad_id, unk_id, bos_id, eos_id, cls_id, sep_id, mask_id: special ids, -1 for none.
         special_ids: the ids that decoding drops.
         template: the `Template` of a model's input.
         max_length: tokens of a model's input, or None where the folder does not say.
