@@ -5,8 +5,8 @@
     python -m recipes.translation multi30k --data-dir D          the same data, cased text
     python -m recipes.translation files --data-dir D             your train.*, val.*, test.* files
 
-`python -m recipes.translation PRESET --help` lists every setting. The same command again resumes
-a run that was interrupted. What was measured is in docs/results.md.
+`python -m recipes.translation PRESET --help` lists every setting. The same command again resumes a
+run that was interrupted. What was measured is in docs/results.md.
 """
 
 import dataclasses
@@ -169,10 +169,10 @@ def main(settings):
     print(batches.describe())
     translator = tasks.Translator(build_model(settings, tokenizer), tokenizer)
 
-    fit(settings, translator, batches, valid)
+    earlier = fit(settings, translator, batches, valid)
     translator.save_pretrained(settings.run_dir)
     scores, translations = evaluate(settings, translator, test)
-    scores["seconds"] = round(time.time() - started)
+    scores["seconds"] = round(time.time() - started + earlier)
     scores["peak_memory_mb"] = explain.peak_memory() // 2**20
     write_json(settings.run_dir / "scores.json", scores)
     explain_run(settings, report, scores, translator, test, translations)
@@ -253,7 +253,7 @@ def build_model(settings, tokenizer):
 
 
 def fit(settings, translator, batches, valid):
-    """Trains from the last checkpoint, or from the start; leaves the final weights in the model."""
+    """Trains on from the last checkpoint; returns the seconds that it took to get there."""
     run, model = settings.run_dir, translator.model
     averages = training.AverageCheckpoints(run / "snapshots", last=settings.average)
     best = training.BestCheckpoint(run / "best.safetensors", weights=averages.average)
@@ -275,6 +275,7 @@ def fit(settings, translator, batches, valid):
         run / "checkpoints", configuration=identity, callbacks=[averages, best, stopping]
     )
     start = checkpoints.restore(model)
+    log = training.MetricsLog(run / "metrics.jsonl")
     write_json(run / "settings.json", plain(settings))
     epochs = settings.steps // settings.steps_per_epoch
     if not start.stopped and start.epoch < epochs:
@@ -293,7 +294,7 @@ def fit(settings, translator, batches, valid):
                 bleu,
                 best,
                 stopping,
-                training.MetricsLog(run / "metrics.jsonl"),
+                log,
                 *tensorboard(run),
                 checkpoints,
             ],
@@ -302,6 +303,7 @@ def fit(settings, translator, batches, valid):
         load_model_weights(model, best.path)
     else:
         assign_weights(model, averages.average())
+    return log.seconds(start.epoch)
 
 
 def tensorboard(run):
@@ -350,12 +352,10 @@ def explain_run(settings, report, scores, translator, test, translations):
     columns = test.source, test.target, [translation.text for translation in translations]
     report.add_translations(*([column[i] for i in some] for column in columns))
     for translation in translator([test.source[i] for i in some][:6], beam_size=1, alignment=True):
-        alignment = translation.alignment
-        if alignment is not None:  # an empty sentence has none
+        if (found := translation.alignment) is not None:  # an empty sentence has none
+            words = explain.attention_of_words(found.scores, found.target, found.source)
             report.add_alignment(
-                *explain.attention_of_words(alignment.scores, alignment.target, alignment.source),
-                title=translation.text,
-                heading="What the decoder attended to",
+                *words, title=translation.text, heading="What the decoder attended to"
             )
     report.add_table("Settings", plain(settings))
     report.add_environment()

@@ -292,9 +292,10 @@ class SentenceEmbedder(Head):
     Example:
 
     >>> import numpy as np
+    >>> from keras import ops
     >>> from keras_transformer.models import EncoderConfig
     >>> config = EncoderConfig(vocab_size=11, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16)
-    >>> vector = np.asarray(SentenceEmbedder(config)(np.array([[5, 6, 7]])))
+    >>> vector = ops.convert_to_numpy(SentenceEmbedder(config)(np.array([[5, 6, 7]])))
     >>> vector.shape, round(float((vector**2).sum()), 4)
     ((1, 8), 1.0)
 
