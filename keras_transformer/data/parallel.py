@@ -3,51 +3,17 @@
 Letters: N pairs, R rows of a batch, S source length, T target length.
 """
 
-import functools
 import os
 
-import keras
 import numpy as np
 
+from keras_transformer.data.batches import IGNORED, PlannedBatches, check_int, check_share
 from keras_transformer.data.plan import make_plan
 from keras_transformer.data.reading import ParallelText, read_parallel
 from keras_transformer.data.tokens import tokenize
 
-IGNORED = -100  # the label that the loss leaves out
 
-
-class _Batches(keras.utils.PyDataset):
-    """A data set whose batches have several shapes.
-
-    On TensorFlow, Keras takes the signature of a data set from its first two items: a length that
-    they share is taken as fixed, and the first batch of another length ends the training. So while
-    Keras asks, that is once it has looked at `workers` and until the first epoch begins, these
-    two items are samples that differ in every length in which any two batches do.
-    """
-
-    _to_sample = frozenset()
-
-    @property
-    def workers(self):
-        if keras.backend.backend() == "tensorflow":
-            self._to_sample = frozenset((0, 1))
-        return super().workers
-
-    def on_epoch_begin(self):
-        self._to_sample = frozenset()
-
-    def __getitem__(self, index):
-        if index in self._to_sample:
-            self._to_sample -= {index}
-            return self._samples()[index]
-        return self._item(index)
-
-    def __iter__(self):
-        self._to_sample = frozenset()
-        return super().__iter__()
-
-
-class ParallelBatches(_Batches):
+class ParallelBatches(PlannedBatches):
     r"""Batches of sentence pairs, in a few fixed shapes with little padding.
 
     Lengths are known in advance, so shapes (R, S, T) are chosen for the corpus; a pair belongs to
@@ -118,13 +84,12 @@ class ParallelBatches(_Batches):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        _check("tokens_per_batch", tokens_per_batch, 1)
-        _check("num_shapes", num_shapes, 1)
-        _check("seed", seed, 0)
+        check_int("tokens_per_batch", tokens_per_batch, 1)
+        check_int("num_shapes", num_shapes, 1)
+        check_int("seed", seed, 0)
         if max_length is not None:
-            _check("max_length", max_length, 2)
-        if not 0 <= max_padding < 1:
-            raise ValueError(f"max_padding must be at least 0 and less than 1; got {max_padding!r}")
+            check_int("max_length", max_length, 2)
+        check_share("max_padding", max_padding)
         if tokenizer is None:
             raise TypeError("tokenizer is missing")
         self.pad_id, self.bos_id = tokenizer.pad_id, tokenizer.bos_id
@@ -150,22 +115,10 @@ class ParallelBatches(_Batches):
                 f"{text.names[1]}:{text.lines[longest]}: {self._target.lengths[longest]} tokens do "
                 f"not fit into tokens_per_batch={tokens_per_batch}"
             )
-        self._plan = make_plan(
-            self._source.lengths, self._target.lengths, tokens_per_batch, num_shapes, max_padding
-        )
-        self._members = [
-            np.flatnonzero(self._plan.bucket == i) for i in range(len(self._plan.shapes))
-        ]
-        self._orders = {}
-        self.epoch = 0
-        self._is_last_served = False
+        lengths = self._source.lengths, self._target.lengths
+        self._begin(make_plan(*lengths, tokens_per_batch, num_shapes, max_padding))
 
     # What an epoch holds
-
-    @property
-    def shapes(self):
-        """The batches' shapes: tuple of `Shape(rows, source, target)`."""
-        return self._plan.shapes
 
     @property
     def num_pairs(self):
@@ -187,14 +140,6 @@ class ParallelBatches(_Batches):
         """The share of an epoch's slots, source and target, that hold no token; 0 to 1."""
         return 1 - (self.num_source_tokens + self.num_target_tokens) / self._plan.num_slots
 
-    @property
-    def num_batches(self):
-        """Batches of an epoch, the same in every one."""
-        return sum(self._plan.num_batches)
-
-    def __len__(self):
-        return self.num_batches
-
     def describe(self):
         """Text for people: size, padding, what was left out or cut, and the shapes."""
         plan = self._plan
@@ -214,66 +159,6 @@ class ParallelBatches(_Batches):
 
     # Batches
 
-    def batch(self, epoch, step):
-        """Batch `step` of epoch `epoch`, both from 0: a pure function of (data, seed, epoch, step).
-
-        Returns:
-            (x, y), see the class.
-        """
-        if not 0 <= step < self.num_batches:
-            raise IndexError(f"step must be 0 to {self.num_batches - 1}; got {step}")
-        shape, rows = self._order(int(epoch) if self.shuffle else 0)[step]
-        return self._assemble(self.shapes[shape], rows)
-
-    def stream(self, start_step=0):
-        """The batches of all epochs in one endless row, from global step `start_step` on.
-
-        Item i is batch `start_step + i`, whatever the epoch: so a run that stopped after n steps
-        resumes exactly with `fit(batches.stream(n), steps_per_epoch=..., initial_epoch=...)`.
-
-        Returns:
-            `keras.utils.PyDataset` without end (`num_batches` is `None`).
-        """
-        _check("start_step", start_step, 0)
-        return _Stream(self, start_step)
-
-    def _item(self, index):
-        if index == self.num_batches - 1:
-            self._is_last_served = True
-        return self.batch(self.epoch, index)
-
-    def on_epoch_end(self):
-        # Keras ends epochs that it did not run, such as a first look at the data to build a model.
-        if self._is_last_served:
-            self.epoch += 1
-        self._is_last_served = False
-
-    def _order(self, epoch):
-        """The batches of an epoch: list of (shape, pairs of its rows)."""
-        orders = self._orders
-        if epoch not in orders:
-            # A new dict, as other threads may read the old one; two epochs meet at a border.
-            self._orders = orders = dict([*orders.items()][-1:]) | {epoch: self._make_order(epoch)}
-        return orders[epoch]
-
-    def _make_order(self, epoch):
-        rng = np.random.default_rng([self.seed, epoch])
-        pools = [[members] for members in self._members]
-        batches = []
-        for i, (shape, to) in enumerate(zip(self.shapes, self._plan.promoted_to, strict=True)):
-            pool = np.concatenate(pools[i])
-            if self.shuffle:
-                pool = rng.permutation(pool)
-            full = len(pool) - len(pool) % shape.rows
-            batches += [(i, pool[k : k + shape.rows]) for k in range(0, full, shape.rows)]
-            if to >= 0:
-                pools[to].append(pool[full:])
-            elif full < len(pool):
-                batches.append((i, pool[full:]))
-        if self.shuffle:
-            batches = [batches[k] for k in rng.permutation(len(batches))]
-        return batches
-
     def _assemble(self, shape, pairs):
         source, source_mask = self._source.rows(pairs, shape.rows, shape.source)  # (R, S)
         target, target_mask = self._target.rows(pairs, shape.rows, shape.target)  # (R, T)
@@ -287,35 +172,6 @@ class ParallelBatches(_Batches):
             "decoder_padding_mask": target_mask,
         }
         return x, np.where(target_mask, target, IGNORED).astype("int32")
-
-    @functools.cached_property
-    def _differing_shapes(self):
-        """Two shapes that differ in every length in which any two do."""
-
-        def differences(pair):
-            return sum(a != b for a, b in zip(*pair, strict=True))
-
-        pairs = [(a, b) for a in self.shapes for b in self.shapes]
-        return max(pairs, key=lambda pair: differences((pair[0][1:], pair[1][1:])))
-
-    def _samples(self):
-        return [self._assemble(shape, np.arange(0)) for shape in self._differing_shapes]
-
-
-class _Stream(_Batches):
-    def __init__(self, batches, start_step):
-        super().__init__()
-        self._batches, self.start_step = batches, start_step
-
-    @property
-    def num_batches(self):
-        return None
-
-    def _item(self, index):
-        return self._batches.batch(*divmod(self.start_step + index, self._batches.num_batches))
-
-    def _samples(self):
-        return self._batches._samples()
 
 
 def _text(source, target):
@@ -340,8 +196,3 @@ def _too_long(text, sides, pair, max_length):
         f"{text.names[side]}:{text.lines[pair]}: {sides[side].lengths[pair]} tokens with the end, "
         f"max_length is {max_length}; pass truncate=True to cut longer ones"
     )
-
-
-def _check(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} must be an int of at least {least}; got {value!r}")

@@ -48,7 +48,9 @@ class Plan(NamedTuple):
         return _num_slots(self.shapes, self.num_batches)
 
 
-def make_plan(source_lengths, target_lengths, tokens_per_batch, num_shapes, max_padding=0.0):
+def make_plan(
+    source_lengths, target_lengths, tokens_per_batch, num_shapes, max_padding=0.0, batch_size=None
+):
     """The plan of at most `num_shapes` shapes with the fewest token slots in an epoch.
 
     A pair goes to the cheapest shape that it fits into, and costs `S + T` slots there. The shapes
@@ -63,12 +65,13 @@ def make_plan(source_lengths, target_lengths, tokens_per_batch, num_shapes, max_
         tokens_per_batch: target slots of a batch; a shape has `tokens_per_batch // T` rows.
         num_shapes: the most shapes allowed.
         max_padding: the share of slots that may be padding; no shape is added once it is reached.
+        batch_size: rows of every shape, in place of `tokens_per_batch`.
 
     Returns:
         `Plan`.
     """
     enough = (source_lengths.sum() + target_lengths.sum()) / (1 - max_padding)
-    grid = _Grid(source_lengths, target_lengths, tokens_per_batch)
+    grid = _Grid(source_lengths, target_lengths, tokens_per_batch, batch_size)
     solutions = []
     chosen = [grid.largest]
     while True:
@@ -87,7 +90,7 @@ def make_plan(source_lengths, target_lengths, tokens_per_batch, num_shapes, max_
 class _Grid:
     """The pairs counted on a grid of (S, T), and the search for shapes among its points."""
 
-    def __init__(self, source_lengths, target_lengths, tokens_per_batch):
+    def __init__(self, source_lengths, target_lengths, tokens_per_batch, batch_size):
         axes = [_axis(source_lengths), _axis(target_lengths)]
         source, target = (x.ravel() for x in np.meshgrid(*axes, indexing="ij"))  # (G*G,)
         self.width = len(axes[1])
@@ -100,7 +103,7 @@ class _Grid:
         self.slots = source + target
         self.fits = (source[cells] <= source[:, None]) & (target[cells] <= target[:, None])
         self.shapes = [
-            Shape(tokens_per_batch // int(t), int(s), int(t))
+            Shape(batch_size or tokens_per_batch // int(t), int(s), int(t))
             for s, t in zip(source, target, strict=True)
         ]
         self.largest = len(source) - 1

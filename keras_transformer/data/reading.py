@@ -88,18 +88,33 @@ def read_lines(path):
     >>> read_lines(path)
     ['Ein Hund läuft.', 'Eine Katze.']
     """
+    return list(iter_lines(path))
+
+
+def iter_lines(path, keep_ends=False):
+    """The lines of a file one by one, as `read_lines` gives them, of files of any size.
+
+    Args:
+        path: see `read_lines`.
+        keep_ends: leave a line feed, and nothing else, at the end of each line that has one.
+
+    Yields:
+        str.
+    """
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no such file: {path}")
     try:
         with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
-            content = file.read()
+            for n, line in enumerate(file, 1):  # binary files are split at line feeds alone
+                if n == 1:
+                    line = line.removeprefix(b"\xef\xbb\xbf")
+                    if not line:  # an empty file with a byte order mark
+                        continue
+                text = _decode(line.removesuffix(b"\n").removesuffix(b"\r"), path, n)
+                yield f"{text}\n" if keep_ends and line.endswith(b"\n") else text
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path}: not a whole gzip file ({error})") from error
-    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if not lines[-1]:  # what follows the last line feed is no line
-        lines.pop()
-    return [_decode(line.removesuffix(b"\r"), path, n) for n, line in enumerate(lines, 1)]
 
 
 def read_parallel(source_path, target_path):

@@ -12,6 +12,7 @@ from keras_transformer.training.checkpointing import Progress, RunCheckpoints
 from keras_transformer.training.losses import TokenCrossEntropy
 from keras_transformer.training.metrics import Perplexity, TokenAccuracy, TokenCrossEntropyMetric
 from keras_transformer.training.schedules import InverseSquareRoot
+from keras_transformer.training.squad import squad_scores
 
 __all__ = [
     "AverageCheckpoints",
@@ -27,4 +28,5 @@ __all__ = [
     "TokenAccuracy",
     "TokenCrossEntropy",
     "TokenCrossEntropyMetric",
+    "squad_scores",
 ]

@@ -8,18 +8,6 @@ import pytest
 from keras_transformer import data
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(name, content):
-        path = tmp_path / name
-        if name.endswith(".gz"):
-            content = gzip.compress(content)
-        path.write_bytes(content)
-        return path
-
-    return write
-
-
 # Everything at which str.splitlines splits, but for the ends of lines that we know.
 SEPARATORS = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\r"]
 
