@@ -25,7 +25,10 @@ TENSORFLOW = [
 HUB = ["huggingface_hub>=1.0,<3"]
 JAX = ["jax>=0.10,<0.11"]
 TORCH = ["torch==2.13.0"]  # pinned: each release is gigabytes on a machine with CUDA
-PEERS = ["transformers>=5.23,<6"]  # what the tests of families compare with
+PEERS = [  # what the tests of families and checkpoints compare with
+    "transformers>=5.23,<6",
+    "keras-hub>=0.32,<0.33",  # brings tensorflow-text, whatever the backend
+]
 RECIPES = [
     "babel>=2.18,<3",
     "plotly>=7.1,<8",

@@ -41,9 +41,28 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
         raise ValueError(f"{folder / CONFIG}: {error}") from None
     config = type(config).from_dict({**config.to_dict(), **changed})
     arguments = {**head.to_arguments(fields), **arguments}
+    model = with_weights(cls, family, config, arguments, TensorFiles(folder), dtype)
+    model.published = fields
+    return model
+
+
+def with_weights(cls, family, config, arguments, files, dtype):
+    """The model of a configuration, with the weights that `files` has for it.
+
+    Args:
+        cls: class of the model.
+        family: the `Family` whose table is read by.
+        config: our configuration.
+        arguments: of the class's constructor.
+        files: a `TensorFiles`, or what has its interface.
+        dtype: dtype policy of the model.
+
+    Raises:
+        ValueError: the number of classes is not known; tensors are missing, unexpected or of
+            another shape.
+    """
     if "num_classes" in inspect.signature(cls.__init__).parameters:
         require_classes(arguments)
-    files = TensorFiles(folder)
 
     def make():
         return cls(config, dtype=dtype, **arguments)
@@ -52,8 +71,7 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
     with without_initial_values():
         model = make()
     fill(model, planned, files)
-    initialise(model, planned.lacking, folder)
-    model.published = fields
+    initialise(model, planned.lacking, files.folder)
     return model
 
 
@@ -79,7 +97,7 @@ def initialise(model, names, folder):
     warnings.warn(
         f"{folder} has no weights for {', '.join(names)} of {type(model).__name__}: they are new, "
         "so train the model before you use it",
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
