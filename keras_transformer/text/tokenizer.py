@@ -252,7 +252,7 @@ class Tokenizer(ABC):
         return ids
 
     def _known(self, ids):
-        special = self.special_ids
+        special = set(self.special_ids)
         return [i for i in self._checked(ids) if i not in special]
 
     def __eq__(self, other):
@@ -277,6 +277,12 @@ def clean(text, name="text"):
         # By way of UTF-16, two surrogates that make a pair become its character.
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def max_length_of(settings: dict) -> int | None:
+    """The `model_max_length` of a `tokenizer_config.json`; where there is none it is enormous."""
+    limit = settings.get("model_max_length")
+    return int(limit) if limit is not None and 0 < limit < 2**31 else None
 
 
 def _clean_lines(texts, name):
