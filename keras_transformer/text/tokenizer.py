@@ -252,7 +252,7 @@ class Tokenizer(ABC):
         return ids
 
     def _known(self, ids):
-        special = set(self.special_ids)
+        special = frozenset(self.special_ids)
         return [i for i in self._checked(ids) if i not in special]
 
     def __eq__(self, other):
