@@ -5,6 +5,7 @@ from keras_transformer.text.encoding import Encoding, pad_encodings
 from keras_transformer.text.sentencepiece import SentencePieceTokenizer
 from keras_transformer.text.template import Template
 from keras_transformer.text.tokenizer import Tokenizer
+from keras_transformer.text.word_piece import WordPieceTokenizer
 
 __all__ = [
     "BytePairTokenizer",
@@ -12,5 +13,6 @@ __all__ = [
     "SentencePieceTokenizer",
     "Template",
     "Tokenizer",
+    "WordPieceTokenizer",
     "pad_encodings",
 ]

@@ -1,5 +1,8 @@
 """What tokenizers have in common that run on Hugging Face's `tokenizers` library."""
 
+import functools
+import hashlib
+import json
 from abc import abstractmethod
 from pathlib import Path
 
@@ -104,6 +107,13 @@ class EngineTokenizer(Tokenizer):
         if self._definition is None:
             self._definition = self._engine.to_str()
         return {"definition": self._definition, "settings": self._settings}
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A sha256: equal for tokenizers that cut alike, and have the same special tokens."""
+        named = [self._settings.get(_key(role)) for role in ROLES]
+        content = json.dumps([type(self).__name__, self.get_config()["definition"], named])
+        return hashlib.sha256(content.encode()).hexdigest()
 
     @property
     def engine(self) -> tokenizers.Tokenizer:
