@@ -2,6 +2,7 @@
 
 from keras_transformer.data import multi30k, tags
 from keras_transformer.data.blocks import PackedBlocks
+from keras_transformer.data.contrastive import ContrastiveBatches
 from keras_transformer.data.documents import Document, read_documents
 from keras_transformer.data.download import RemoteFile, fetch
 from keras_transformer.data.labels import Labels
@@ -26,6 +27,7 @@ from keras_transformer.data.tags import Span
 
 __all__ = [
     "Answer",
+    "ContrastiveBatches",
     "Conversations",
     "Document",
     "Labels",

@@ -92,7 +92,7 @@ class RecordBatches(PlannedBatches):
         where = where or "ids[{}]".format
         self._tokens = flatten("ids", ids, where)
         lengths = self._tokens.lengths
-        _check_lengths(lengths, max_length, tokens_per_batch, where)
+        check_lengths(lengths, max_length, tokens_per_batch, where)
         if labels is not None and token_labels is not None:
             raise ValueError("labels and token_labels must not both be given")
         self._labels, self._weights = labels, None
@@ -243,7 +243,8 @@ def _check_size(tokens_per_batch, batch_size):
         check_int("batch_size", batch_size, 1)
 
 
-def _check_lengths(lengths, max_length, tokens_per_batch, where):
+def check_lengths(lengths, max_length, tokens_per_batch, where):
+    """Refuses records without tokens, or with more than either limit that is not `None`."""
     if not len(lengths):
         raise ValueError("ids must have at least one record; got none")
     if not lengths.all():

@@ -10,6 +10,7 @@
 A tag is "O" or a prefix, a hyphen and a label: "B-LOC". A bare prefix has the label "".
 """
 
+import functools
 from typing import NamedTuple
 
 SCHEMES = ("IOB1", "IOB2", "IOBES", "BILOU")
@@ -178,7 +179,16 @@ def find_scheme(sentences):
 
 
 def sorted_spans(spans, length):
-    """Spans in their order, once they are seen to be inside 0 to `length` and not to overlap."""
+    """Spans in their order, once they are seen to be inside 0 to `length` and not to overlap.
+
+    Raises:
+        ValueError: naming a span that is empty or outside, or two that overlap.
+
+    Example:
+
+    >>> sorted_spans([("LOC", 3, 5), ("PER", 0, 2)], length=5)
+    [Span(label='PER', start=0, end=2), Span(label='LOC', start=3, end=5)]
+    """
     spans = sorted((Span(*span) for span in spans), key=lambda span: (span.start, span.end))
     for span in spans:
         if not 0 <= span.start < span.end <= length:
@@ -238,14 +248,20 @@ def _may_follow(before, now, scheme):
 
 def _split(tag, place, scheme=None):
     """(prefix as in IOBES, label) of a tag."""
+    prefix, label = _parse(tag)
+    if prefix is None:
+        expected = scheme or "O, or B, I, E, S, L or U, a hyphen and a label"
+        raise _error(place, f"tag {tag!r} is not {expected}")
+    return prefix, label
+
+
+@functools.lru_cache(4096)  # a corpus has few tags, and many tokens
+def _parse(tag):
     if tag == "O":
         return "O", None
     prefix, _, label = tag.partition("-")
     prefix = _TO_IOBES.get(prefix, prefix)
-    if prefix not in ("B", "I", "E", "S"):
-        expected = scheme or "O, or B, I, E, S, L or U, a hyphen and a label"
-        raise _error(place, f"tag {tag!r} is not {expected}")
-    return prefix, label
+    return (prefix, label) if prefix in ("B", "I", "E", "S") else (None, None)
 
 
 def _error(place, message):

@@ -7,7 +7,6 @@ import pytest
 
 from keras_transformer import data
 
-
 # Everything at which str.splitlines splits, but for the ends of lines that we know.
 SEPARATORS = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\r"]
 

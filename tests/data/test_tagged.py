@@ -93,15 +93,12 @@ def test_both_ways_to_write_spans_are_read(write):
         '{"text": "", "spans": []}\n',
     )
     text = data.read_spans(path)
-    found = [[(s.label, t[s.start : s.end]) for s in own] for t, own in zip(*both(text))]
+    pairs = zip(text.texts, text.spans, strict=True)
+    found = [[(s.label, t[s.start : s.end]) for s in own] for t, own in pairs]
     assert found == [[("LOC", "New York")], [("DATE", "May 1"), ("X", "Größe")], []]
     assert text.lines == [1, 3, 4] and text.where(1) == f"{path}:3" and len(text) == 3
     other = write("b.jsonl", '{"data": "in New York", "label": [[3, 11, "LOC"]]}\n')
     assert data.read_spans(other, "data", "label").spans == text.spans[:1]
-
-
-def both(text):
-    return text.texts, text.spans
 
 
 @pytest.mark.parametrize(
