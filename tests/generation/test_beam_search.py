@@ -180,7 +180,14 @@ class Attending(ToyModel):
 
     def step_attention(self, token_ids, state):
         logits, state = self.step(token_ids, state)
-        return logits, ops.convert_to_tensor(self.attention(), "float32")[token_ids[:, 0]], state
+        return (
+            logits,
+            ops.take(ops.convert_to_tensor(self.attention(), "float32"), token_ids, 0),
+            state,
+        )
+
+    def logits(self, hidden):
+        return hidden
 
     def attention(self):
         table = np.exp(np.random.default_rng(1).normal(size=(self.config.vocab_size, 3)) * 2)

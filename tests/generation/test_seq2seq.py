@@ -96,7 +96,7 @@ def test_the_attention_of_a_step_is_that_of_the_whole_model():
     state = model.start({k: ops.convert_to_tensor(v) for k, v in inputs.items()}, 4)
     for t, token in enumerate([2, 9]):
         _, attention, state = model.step_attention(ops.convert_to_tensor([[token]]), state)
-        np.testing.assert_allclose(ops.convert_to_numpy(attention)[0], expected[t], atol=1e-6)
+        np.testing.assert_allclose(ops.convert_to_numpy(attention)[0, 0], expected[t], atol=1e-6)
     covered = generate(
         model, SOURCES, STEPS, BeamSearch(4, coverage_penalty=0.5), jit_compile=False
     )
