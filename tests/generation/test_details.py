@@ -41,7 +41,7 @@ def test_token_scores_are_log_probabilities_of_the_uncached_model():
 def test_a_sequence_is_finished_by_an_end_token_alone():
     ends = (2, 14, 9)
     model = make_lm(eos_id=ends)
-    found = model.generate(PROMPTS, STEPS, BeamSearch(3, n_best=3), details=True, jit_compile=False)
+    found = model.generate(PROMPTS, 2, BeamSearch(3, n_best=3), details=True, jit_compile=False)
     for row in range(len(PROMPTS)):
         for place in range(3):
             length = found.lengths[row, place]
