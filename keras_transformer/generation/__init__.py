@@ -21,6 +21,7 @@ from keras_transformer.generation.processors import (
     RepetitionPenalty,
 )
 from keras_transformer.generation.sampling import Sampling
+from keras_transformer.generation.speculative import DraftModel, PromptLookup, Speculative
 from keras_transformer.generation.streaming import TextStream, stream_text, stream_tokens
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "BadWords",
     "BeamSearch",
     "DiverseBeamSearch",
+    "DraftModel",
     "ForcedFirstToken",
     "FrequencyPenalty",
     "Generated",
@@ -40,8 +42,10 @@ __all__ = [
     "NoRepeatNgram",
     "PrefixForcing",
     "PresencePenalty",
+    "PromptLookup",
     "RepetitionPenalty",
     "Sampling",
+    "Speculative",
     "TextStream",
     "generate",
     "num_programs",

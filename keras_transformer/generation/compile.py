@@ -12,7 +12,7 @@ import numpy as np
 _PROGRAMS = weakref.WeakKeyDictionary()  # model -> {key: program}
 
 
-def program(model, key, function, shapes, jit_compile=True):
+def program(model, key, function, shapes, jit_compile=True, others=()):
     """The compiled `function(model, inputs)` of this model under `key`; made at first need.
 
     Args:
@@ -22,6 +22,7 @@ def program(model, key, function, shapes, jit_compile=True):
             refer to the model itself.
         shapes: {name: (shape, dtype)} of the inputs; a size may be None on TensorFlow without XLA.
         jit_compile: compile with XLA on TensorFlow. JAX always compiles, torch never.
+        others: further models that `function` uses; they are kept alive.
 
     Returns:
         A function from a dictionary of NumPy arrays to a tuple of NumPy arrays.
@@ -29,7 +30,7 @@ def program(model, key, function, shapes, jit_compile=True):
     programs = _PROGRAMS.setdefault(model, {})
     if key not in programs:
         make = {"tensorflow": _tensorflow, "jax": _jax}.get(keras.backend.backend(), _eager)
-        programs[key] = make(weakref.ref(model), function, shapes, jit_compile)
+        programs[key] = make(weakref.ref(model), function, shapes, jit_compile, others)
     return programs[key]
 
 
@@ -93,7 +94,7 @@ def num_programs(model):
     return len(_PROGRAMS.get(model, ()))
 
 
-def _tensorflow(model, function, shapes, jit_compile):
+def _tensorflow(model, function, shapes, jit_compile, others):
     import tensorflow as tf
 
     # Variables are captured by reference: the graph reads what they hold when it runs.
@@ -111,18 +112,19 @@ def _tensorflow(model, function, shapes, jit_compile):
     return run
 
 
-def _jax(model, function, shapes, jit_compile):
+def _jax(model, function, shapes, jit_compile, others):
     import jax
 
     def stateless(values, inputs):
-        mapping = zip(model().variables, values, strict=True)
-        with keras.StatelessScope(state_mapping=mapping):
+        variables = [v for each in (model(), *others) for v in each.variables]
+        with keras.StatelessScope(state_mapping=zip(variables, values, strict=True)):
             return tuple(function(model(), inputs))
 
     compiled = jax.jit(stateless)
 
     def run(inputs):
-        return tuple(np.asarray(x) for x in compiled(_jax_values(model()), inputs))
+        values = [value for each in (model(), *others) for value in _jax_values(each)]
+        return tuple(np.asarray(x) for x in compiled(values, inputs))
 
     return run
 
@@ -135,7 +137,7 @@ def _jax_values(model):
     return [variable.value for variable in model.variables]
 
 
-def _eager(model, function, shapes, jit_compile):
+def _eager(model, function, shapes, jit_compile, others):
     def run(inputs):
         inputs = {name: keras.ops.convert_to_tensor(value) for name, value in inputs.items()}
         with _no_gradient():

@@ -128,6 +128,7 @@ def generate(
             _Decode(method, *settings),
             specs,
             jit_compile,
+            getattr(method, "models", ()),
         )
         sequences, lengths, scores, *more = (x[: len(rows)] for x in run(batch))
         found.append((rows, more))

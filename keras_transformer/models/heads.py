@@ -117,6 +117,11 @@ class Seq2SeqLM(LanguageHead):
         """(B, S) boolean: which tokens of the sources are real."""
         return state.context_mask
 
+    def rewind(self, state, count):
+        """The state as it was before the last `count` tokens."""
+        cache = state.cache._replace(index=state.cache.index - count)
+        return state._replace(cache=cache)
+
     def reorder(self, state, rows):
         """The state whose row i continues row `rows[i]`; rows of one source stay with it."""
         return state._replace(cache=state.cache.reorder(rows))
