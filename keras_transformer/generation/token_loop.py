@@ -47,6 +47,7 @@ class TokenLoop:
     """
 
     rows = 1  # R
+    room = 0  # tokens beyond the limit that a step may write
 
     def choose(self, logits, step, chance):
         """The next token (N,) int32 of each row.
@@ -82,14 +83,15 @@ class TokenLoop:
         prompt = prompt_of(model, inputs)
         batch = ops.shape(prompt.tokens)[0]
         limits = as_limits(limits, max_new_tokens, batch)
-        state = model.start(inputs, max_new_tokens, beams=self.rows)
+        room = max_new_tokens + self.room
+        state = model.start(inputs, room, beams=self.rows)
         if self.rows != 1:
             limits = ops.repeat(limits, self.rows, axis=0)
         prompt = prompt.repeat(self.rows)
         rows = batch * self.rows
         search = Search(
             step=ops.zeros((), "int32"),
-            tokens=ops.zeros((rows, max_new_tokens), "int32"),
+            tokens=ops.zeros((rows, room), "int32"),
             last=prompt.last(),
             lengths=ops.zeros((rows,), "int32"),
             scores=ops.zeros((rows,), "float32"),
@@ -142,7 +144,8 @@ class TokenLoop:
         penalty = as_length_penalty(self.length_penalty)
         scores = search.scores / penalty(ops.cast(ops.maximum(search.lengths, 1), "float32"))
         scores = ops.where(search.broken, ops.full_like(scores, float("nan")), scores)
-        tokens = mask_after(search.tokens, search.lengths, config.pad_id)
+        tokens = search.tokens[:, : ops.shape(search.tokens)[1] - self.room]
+        tokens = mask_after(tokens, search.lengths, config.pad_id)
         batch = ops.shape(tokens)[0] // self.rows
         return Generated(
             ops.reshape(tokens, (batch, self.rows, ops.shape(tokens)[1])),

@@ -173,20 +173,21 @@ class TransformerDecoder(TransformerStack):
         return self.norm(x), KeyValueCache.from_layers(advanced)
 
     def step_positions(self, token_ids, index, padding_mask):
-        """Positions (B, T) of tokens that stand at the cached positions from `index` on.
+        """Positions (B, T) or (T,) of tokens that stand at the cached positions from `index` on.
 
-        None where nothing is padded: they are those from `index` on.
+        None stands for those from `index` on.
         """
+        learned = isinstance(self.positions, LearnedPositions)
+        here = index + ops.arange(ops.shape(token_ids)[1], dtype="int32")  # (T,)
+        # Rows that are done, and guesses, may run on beyond what there are positions for.
         if padding_mask is None:
-            return None
+            if not learned or token_ids.shape[1] == 1:
+                return None
+            return ops.minimum(here, self.config.max_length - 1)
         padding = ops.cast(ops.logical_not(padding_mask), "int32")  # (B, S)
         before = ops.cumsum(padding, axis=1)  # how many of a row's positions are not real
-        here = index + ops.arange(ops.shape(token_ids)[1], dtype="int32")  # (T,)
         positions = ops.maximum(here - ops.take(before, here, axis=1), 0)  # (B, T)
-        if isinstance(self.positions, LearnedPositions):
-            # Rows that are done may run on beside others, beyond what there are positions for.
-            positions = ops.minimum(positions, self.config.max_length - 1)
-        return positions
+        return ops.minimum(positions, self.config.max_length - 1) if learned else positions
 
     def embed_step(self, token_ids, index, positions):
         """Embedded tokens that stand at the cached positions from `index` on."""

@@ -174,6 +174,11 @@ class CausalLM(LanguageHead):
         hidden, cache = self.backbone.step(token_ids, state.cache, padding_mask=state.padding_mask)
         return hidden, state._replace(cache=cache)
 
+    def rewind(self, state, count):
+        """The state as it was before the last `count` tokens."""
+        cache = state.cache._replace(index=state.cache.index - count)
+        return state._replace(cache=cache)
+
     def reorder(self, state, rows):
         """The state whose row i continues row `rows[i]`; rows of one prompt stay with it."""
         return state._replace(cache=state.cache.reorder(rows))
