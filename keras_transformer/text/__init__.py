@@ -1,8 +1,18 @@
 """Tokenizers: a fast Python side, and a twin inside TensorFlow graphs for SavedModels."""
 
+from keras_transformer.text.byte_tokenizer import ByteTokenizer
+from keras_transformer.text.characters import CharacterTokenizer
 from keras_transformer.text.encoding import Encoding, pad_encodings
 from keras_transformer.text.sentencepiece import SentencePieceTokenizer
 from keras_transformer.text.template import Template
 from keras_transformer.text.tokenizer import Tokenizer
 
-__all__ = ["Encoding", "SentencePieceTokenizer", "Template", "Tokenizer", "pad_encodings"]
+__all__ = [
+    "ByteTokenizer",
+    "CharacterTokenizer",
+    "Encoding",
+    "SentencePieceTokenizer",
+    "Template",
+    "Tokenizer",
+    "pad_encodings",
+]

@@ -19,12 +19,14 @@ except ImportError as error:
 
 # After the check above: they need tensorflow-text too.
 from keras_transformer.text.graph_strings import (  # noqa: E402
+    as_ragged,
     clean_strings,
     in_rows,
     lookup_table,
     optional,
     parts_of,
     to_characters,
+    without_ids,
 )
 from keras_transformer.text.sentencepiece import SPACE  # noqa: E402
 
@@ -60,7 +62,7 @@ class GraphSentencePieceTokenizer(tf.Module):
         if layout.words:
             ids = {word: i for i, word in enumerate(layout.words)}
             self._words = lookup_table(ids, tokenizer.unk_id)
-        self._special_ids = np.array(tokenizer.special_ids, np.int32)
+        self._special_ids = tokenizer.special_ids
         self._piece_ids = np.array(layout.piece_ids, np.int32)
         self._pieces_of = np.array(tokenizer.pieces_of_ids, np.int32)
         self._spelled = tokenizer.spelled
@@ -102,20 +104,14 @@ class GraphSentencePieceTokenizer(tf.Module):
         for model, chosen in self._by_prefix(texts, starts):
             found, *places = model.tokenize_with_offsets(chosen)
             shift = tf.gather(first, found.value_rowids())
-            places = [p.with_flat_values(p.flat_values + shift) for p in places]
+            places = [p.with_flat_values(tf.cast(p.flat_values, tf.int32) + shift) for p in places]
             columns.append([self._ids(found), *places])
         ids, starts, ends = (in_rows(column, parts) for column in zip(*columns, strict=True))
         return ids, to_characters(strings, starts), to_characters(strings, ends)
 
     def detokenize(self, ids):
         """Ids (B, L), dense or ragged, to strings (B,); special ids are dropped."""
-        if not isinstance(ids, tf.RaggedTensor):
-            ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
-        ids = tf.cast(ids, tf.int32)
-        special = np.zeros(self._layout.vocab_size, bool)
-        special[self._special_ids] = True
-        known = ~tf.gather(special, ids.flat_values)
-        ids = tf.ragged.boolean_mask(ids, ids.with_flat_values(known))
+        ids = without_ids(as_ragged(ids), self._special_ids)
         if self._spelled:
             spelled = ids.with_flat_values(tf.gather(self._spelled, ids.flat_values))
             texts = clean_strings(tf.strings.reduce_join(spelled, axis=1))

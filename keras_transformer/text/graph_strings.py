@@ -3,10 +3,9 @@
 B strings, N parts of all of them
 """
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_text
-
-from keras_transformer.text.added_tokens import SPACES
 
 
 def clean_strings(strings):
@@ -44,10 +43,16 @@ def parts_of(strings, added, table):
         parts = tf.RaggedTensor.from_tensor(strings[:, None])
         zeros = tf.zeros_like(strings, tf.int32)
         return parts, zeros, zeros - 1
+    # The split takes NUL for the end of a string; another control character is as wide.
+    visible = tf.strings.regex_replace(strings, r"\x00", "\x01")
     pattern = added.pattern
-    parts, starts, _ = tensorflow_text.regex_split_with_offsets(strings, pattern, pattern)
-    content = tf.strings.regex_replace(parts.flat_values, f"^[{SPACES}]+|[{SPACES}]+$", "")
-    return parts, tf.cast(starts.flat_values, tf.int32), table.lookup(content)
+    parts, starts, _ = tensorflow_text.regex_split_with_offsets(visible, pattern, pattern)
+    content = tf.strings.regex_replace(
+        parts.flat_values, f"^[{added.spaces}]+|[{added.spaces}]+$", ""
+    )
+    starts, lengths = tf.cast(starts.flat_values, tf.int32), tf.strings.length(parts.flat_values)
+    texts = tf.strings.substr(tf.gather(strings, parts.value_rowids()), starts, lengths)
+    return parts.with_flat_values(texts), starts, table.lookup(content)
 
 
 def in_rows(columns, parts):
@@ -61,15 +66,28 @@ def optional(values, kept):
     return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(values, kept), tf.cast(kept, tf.int64))
 
 
+def as_ragged(ids):
+    """Ids (B, L), dense or ragged, as a RaggedTensor of int32."""
+    if not isinstance(ids, tf.RaggedTensor):
+        ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
+    return tf.cast(ids, tf.int32)
+
+
+def without_ids(ids, dropped):
+    """Ragged ids (B, None) without some, a tuple of int."""
+    table = np.zeros(max(dropped, default=0) + 2, bool)  # the last row is for all ids beyond
+    table[list(dropped)] = True
+    is_dropped = tf.gather(table, tf.minimum(ids.flat_values, len(table) - 1))
+    return tf.ragged.boolean_mask(ids, ids.with_flat_values(~is_dropped))
+
+
 def to_characters(strings, offsets):
     """Ragged offsets (B, None) in the bytes of strings (B,) as offsets in their characters."""
     codes = tf.strings.unicode_decode(strings, "UTF-8")  # (B, None)
     flat = codes.flat_values
     wide = [tf.cast(flat >= limit, tf.int64) for limit in (0x80, 0x800, 0x10000)]
     ends = tf.cumsum(1 + tf.add_n(wide))
-    starts = tf.concat(
-        [[tf.constant(0, tf.int64)], ends], axis=0
-    )
+    starts = tf.concat([[tf.constant(0, tf.int64)], ends], axis=0)
     rows = offsets.value_rowids()
     first = tf.gather(codes.row_starts(), rows)
     places = tf.gather(starts, first) + tf.cast(offsets.flat_values, tf.int64)

@@ -265,11 +265,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def _split(self, row, line):
         """The line as (row, start, end, id or None for text, whether a prefix is put before)."""
-        if not self._added.may_be_in(line):
-            places = [(0, len(line), None)]
-        else:
-            places = self._added.split(line)
-        for start, end, id in places:
+        for start, end, id in self._added.split(line):
             if id is None and self._layout.words and line.startswith(OPENS_CODE, start):
                 close = line.find(CLOSES_CODE, start, end)
                 if close >= 0:
