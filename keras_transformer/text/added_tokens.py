@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 # Unicode's White_Space, by name so that Python's `re` and RE2 agree about it.
 SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+PYTHON_SPACES = SPACES + "\x1c-\x1f"  # what `str.strip` takes away
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,9 @@ class AddedToken:
                 f"got {self.content!r}."
             )
 
-    @property
-    def pattern(self) -> str:
+    def pattern(self, spaces: str = SPACES) -> str:
         """The regular expression that finds it, for Python and for RE2."""
-        before = f"[{SPACES}]*" if self.lstrip else ""
-        after = f"[{SPACES}]*" if self.rstrip else ""
+        before, after = (f"[{spaces}]*" if strip else "" for strip in (self.lstrip, self.rstrip))
         return before + re.escape(self.content) + after
 
 
@@ -48,24 +47,23 @@ class AddedTokens:
 
     Args:
         tokens: the `AddedToken`s.
+        spaces: what is white space to them, as the inside of a character class.
     """
 
-    def __init__(self, tokens):
+    def __init__(self, tokens, spaces=SPACES):
         tokens = tuple(tokens)
         self.tokens = tuple(sorted(tokens, key=lambda token: (-len(token.content), token.id)))
         self.ids = {token.content: token.id for token in self.tokens}
         self.special_ids = tuple(sorted({token.id for token in self.tokens if token.special}))
         # Of alternatives the first that fits is taken, so that the longest comes first.
-        self.pattern = "|".join(token.pattern for token in self.tokens)
-        self._finditer = re.compile(self.pattern).finditer
+        self.pattern = "|".join(token.pattern(spaces) for token in self.tokens)
+        self.spaces, self._finditer = spaces, re.compile(self.pattern).finditer
         self._marks = _marks(token.content for token in tokens)
-
-    def may_be_in(self, line: str) -> bool:
-        """False where the line has none for sure: quick, and mostly right."""
-        return any(mark in line for mark in self._marks)
 
     def split(self, line: str) -> list[tuple[int, int, int | None]]:
         """The line as (start, end, id of the token or None for text between tokens)."""
+        if not any(mark in line for mark in self._marks):  # quick, and mostly so
+            return [(0, len(line), None)] if line else []
         parts, done = [], 0
         for match in self._finditer(line):
             start, end = match.span()

@@ -187,6 +187,22 @@ class SentencePieceTokenizer(Tokenizer):
         return self._layout
 
     @property
+    def added_tokens(self) -> AddedTokens:
+        """What finds the layout's added tokens in text."""
+        return self._added
+
+    @property
+    def model_protos(self) -> tuple[bytes, bytes]:
+        """The models that cut text with, and without, a space put before it."""
+        proto = self.model_proto
+        return proto, proto if self._layout.prefix is None else proto + NO_PREFIX
+
+    @property
+    def pieces_of_ids(self) -> list[int]:
+        """For each id the piece that has it in the SentencePiece model, 0 where there is none."""
+        return [self._piece_of.get(id, 0) for id in range(self.vocab_size)]
+
+    @property
     def fingerprint(self) -> str:
         """A sha256, of a bare model its own: equal for tokenizers that cut alike in every case."""
         proto, settings, *_ = self._arguments
@@ -224,13 +240,13 @@ class SentencePieceTokenizer(Tokenizer):
         if self._is_plain:
             return self._processor.encode(lines)
         rows = [[] for _ in lines]
-        for (row, _, _, id, _), found in self._encoded(lines, self._cut):
+        for (row, _, _, id, _), found in self._encoded(lines, self._ids_alone):
             rows[row] += found if id is None else [id]
         return rows
 
     def _encode_with_offsets(self, lines):
         rows = [([], []) for _ in lines]
-        for (row, start, end, id, _), found in self._encoded(lines, self._cut_with_offsets):
+        for (row, start, end, id, _), found in self._encoded(lines, self._ids_with_offsets):
             ids, offsets = found if id is None else ([id], [(0, end - start)])
             rows[row][0].extend(ids)
             rows[row][1].extend([(start + a, start + b) for a, b in offsets] if start else offsets)
@@ -249,11 +265,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def _split(self, row, line):
         """The line as (row, start, end, id or None for text, whether a prefix is put before)."""
-        if not self._added.may_be_in(line):
-            places = [(0, len(line), None)]
-        else:
-            places = self._added.split(line)
-        for start, end, id in places:
+        for start, end, id in self._added.split(line):
             if id is None and self._layout.words and line.startswith(OPENS_CODE, start):
                 close = line.find(CLOSES_CODE, start, end)
                 if close >= 0:
@@ -270,7 +282,7 @@ class SentencePieceTokenizer(Tokenizer):
         possible = scheme == "always" or (scheme == "first" and start == 0)
         return possible and not line.startswith((" ", SPACE), start)
 
-    def _cut(self, processor, texts):
+    def _ids_alone(self, processor, texts):
         if self._layout.words:
             get, unknown = self._ids.get, self.unk_id
             rows = processor.encode(texts, return_type=str)
@@ -281,7 +293,7 @@ class SentencePieceTokenizer(Tokenizer):
         ids = self._layout.piece_ids
         return [[ids[i] for i in row] for row in rows]
 
-    def _cut_with_offsets(self, processor, texts):
+    def _ids_with_offsets(self, processor, texts):
         found = processor.encode(texts, return_type="offset_mapping")
         if self._layout.words:
             get, unknown = self._ids.get, self.unk_id
@@ -292,8 +304,8 @@ class SentencePieceTokenizer(Tokenizer):
     # Joining -------------------------------------------------------------------------------------
 
     def _decode(self, rows):
-        if self._spelled:
-            texts = (b"".join([self._spelled[i] for i in row]) for row in rows)
+        if self.spelled:
+            texts = (b"".join([self.spelled[i] for i in row]) for row in rows)
             return [text.decode("utf-8", "replace").strip(" ") for text in texts]
         if not self._is_identity:
             pieces = self._piece_of
@@ -309,9 +321,9 @@ class SentencePieceTokenizer(Tokenizer):
             layout = plain_layout(processor)
         else:
             layout = layout_of(processor, settings, tuple(words))
-        if layout.prefix is not None:
-            self._bare = _processor(proto + NO_PREFIX, name)
         self._layout, self.template = layout, layout.template
+        if layout.prefix is not None:
+            self._bare = _processor(self.model_protos[1], name)
         self._added = AddedTokens(layout.added)
         for role, id in layout.roles.items():
             setattr(self, f"{role}_id", id)
@@ -332,10 +344,11 @@ class SentencePieceTokenizer(Tokenizer):
         self._special_ids = tuple(sorted(special))
         own = {*self._piece_of, *self._special_ids}
         if words or any(token.id not in own for token in layout.added):
-            self._spelled = [_spelling(name) for name in self._names]
-            self._spelled[self.unk_id] = UNKNOWN.encode()
+            # Where SentencePiece itself cannot join ids: the text of each as UTF-8.
+            self.spelled = [_spelling(name) for name in self._names]
+            self.spelled[self.unk_id] = UNKNOWN.encode()
         else:
-            self._spelled = None
+            self.spelled = None
 
     def __getstate__(self):
         return self._arguments

@@ -64,9 +64,9 @@ def write_folder(folder, model_proto, settings, words, target_proto) -> Path:
         return write_file(folder / FILE_NAME, model_proto)
     if words:
         ids = {word: i for i, word in enumerate(words)}
-        write_file(folder / WORDS, _as_json(ids))
+        write_file(folder / WORDS, as_json(ids))
         write_file(folder / TARGET, target_proto)
-    write_file(folder / SETTINGS, _as_json(settings))
+    write_file(folder / SETTINGS, as_json(settings))
     return write_file(folder / family_of(settings).file_name, model_proto)
 
 
@@ -127,5 +127,6 @@ def _read_words(path):
     return tuple(words)
 
 
-def _as_json(content):
+def as_json(content) -> bytes:
+    """JSON as the content of a file."""
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
