@@ -4,5 +4,13 @@ from keras_transformer.text.encoding import Encoding, pad_encodings
 from keras_transformer.text.sentencepiece import SentencePieceTokenizer
 from keras_transformer.text.template import Template
 from keras_transformer.text.tokenizer import Tokenizer
+from keras_transformer.text.word_piece import WordPieceTokenizer
 
-__all__ = ["Encoding", "SentencePieceTokenizer", "Template", "Tokenizer", "pad_encodings"]
+__all__ = [
+    "Encoding",
+    "SentencePieceTokenizer",
+    "Template",
+    "Tokenizer",
+    "WordPieceTokenizer",
+    "pad_encodings",
+]

@@ -180,6 +180,22 @@ class Tokenizer(ABC):
             found += [self.template.apply(*parts, index=index) for parts in cut]
         return found
 
+    @classmethod
+    def load(cls, folder) -> "Tokenizer":
+        """Reads the tokenizer of a folder in the Hugging Face layout, of whatever kind it is.
+
+        Args:
+            folder: it has `tokenizer.json`, or a vocabulary's own files: `vocab.txt`, `vocab.json`
+                and `merges.txt`, or a SentencePiece model.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+            ValueError: a file is broken, or none is a known tokenizer's.
+        """
+        from keras_transformer.text.loading import load_tokenizer
+
+        return load_tokenizer(folder)
+
     @property
     def special_ids(self) -> tuple[int, ...]:
         """The ids that decoding drops, as far as the tokenizer has them."""
@@ -252,7 +268,7 @@ class Tokenizer(ABC):
         return ids
 
     def _known(self, ids):
-        special = self.special_ids
+        special = frozenset(self.special_ids)
         return [i for i in self._checked(ids) if i not in special]
 
     def __eq__(self, other):
