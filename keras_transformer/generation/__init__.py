@@ -1,18 +1,44 @@
-"""Decoding: greedy and beam search, compiled whole."""
+"""Decoding: greedy and beam search, sampling and their constraints, compiled whole."""
 
 from keras_transformer.generation.beam_search import BeamSearch
 from keras_transformer.generation.compile import num_programs
 from keras_transformer.generation.decoding import Generated
+from keras_transformer.generation.diverse_beam_search import DiverseBeamSearch
 from keras_transformer.generation.generate import generate
 from keras_transformer.generation.greedy import Greedy
+from keras_transformer.generation.history import History
 from keras_transformer.generation.length_penalty import GnmtLengthPenalty, LengthPenalty
+from keras_transformer.generation.processors import (
+    AllowedTokens,
+    BadWords,
+    ForcedFirstToken,
+    FrequencyPenalty,
+    MinNewTokens,
+    NoRepeatNgram,
+    PrefixForcing,
+    PresencePenalty,
+    RepetitionPenalty,
+)
+from keras_transformer.generation.sampling import Sampling
 
 __all__ = [
+    "AllowedTokens",
+    "BadWords",
     "BeamSearch",
+    "DiverseBeamSearch",
+    "ForcedFirstToken",
+    "FrequencyPenalty",
     "Generated",
     "GnmtLengthPenalty",
     "Greedy",
+    "History",
     "LengthPenalty",
+    "MinNewTokens",
+    "NoRepeatNgram",
+    "PrefixForcing",
+    "PresencePenalty",
+    "RepetitionPenalty",
+    "Sampling",
     "generate",
     "num_programs",
 ]

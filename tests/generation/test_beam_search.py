@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from keras import ops
-from toy_model import ToyModel, beam_search, exhaustive
+from toy_model import ToyModel, beam_search, exhaustive, transformers_beam_search
 
 from keras_transformer.generation import BeamSearch, GnmtLengthPenalty, Greedy, LengthPenalty
 
@@ -151,12 +151,19 @@ def test_a_beam_wider_than_the_space_leaves_places_empty():
     )
 
 
-def test_early_stopping_takes_the_first_finished():
-    model = ToyModel(vocab_size=11, seed=1, end=1.0, scale=0.7)
-    exact = decode(BeamSearch(4, 1.0), model, SOURCES, 20)
-    early = decode(BeamSearch(4, 1.0, early_stopping=True), model, SOURCES, 20)
-    assert (early[2] <= exact[2] + 1e-6).all()
-    assert (early[1] > 0).all()
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
+def test_the_other_rules_are_those_of_transformers(penalty, early_stopping):
+    lengths = set()
+    for seed, end in ((0, 0.0), (1, 1.0), (2, -3.0)):
+        model = ToyModel(vocab_size=11, seed=seed, end=end, scale=0.7)
+        method = BeamSearch(4, penalty, 3, early_stopping=early_stopping)
+        result = decode(method, model, SOURCES, 9)
+        for row, source in enumerate(SOURCES):
+            expected = transformers_beam_search(model, source, 9, 4, penalty, 3, early_stopping)
+            assert_hypotheses(result, row, expected)
+        lengths.update(result[1].ravel().tolist())
+    assert len(lengths) > 1
 
 
 def test_the_empty_batch_gives_an_empty_result():
@@ -198,6 +205,8 @@ def test_logits_that_are_not_finite_give_nan_for_their_sentence_alone():
         (dict(beam_size=2.5), "beam_size"),
         (dict(beam_size=3, n_best=4), "n_best"),
         (dict(n_best=0), "n_best"),
+        (dict(early_stopping="always"), "early_stopping"),
+        (dict(coverage_penalty=-1.0), "coverage_penalty"),
     ],
 )
 def test_sizes_are_checked(arguments, word):
