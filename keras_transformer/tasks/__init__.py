@@ -1,6 +1,8 @@
 """Strings in, answers out: a model with its tokenizer, for one job."""
 
 from keras_transformer.tasks.entity_tagger import Entity, EntityTagger
+from keras_transformer.tasks.evaluation import evaluate
+from keras_transformer.tasks.loading import load_task
 from keras_transformer.tasks.mask_filler import Candidate, Filling, MaskFiller
 from keras_transformer.tasks.question_answerer import Answer, QuestionAnswerer, Span
 from keras_transformer.tasks.text_classifier import (
@@ -10,6 +12,7 @@ from keras_transformer.tasks.text_classifier import (
     TextClassifier,
 )
 from keras_transformer.tasks.text_embedder import TextEmbedder
+from keras_transformer.tasks.text_generator import Continuation, TextGenerator
 from keras_transformer.tasks.translation import Alignment, Alternative, Translation
 from keras_transformer.tasks.translator import Translator
 
@@ -19,6 +22,7 @@ __all__ = [
     "Answer",
     "Candidate",
     "Classification",
+    "Continuation",
     "Entity",
     "EntityTagger",
     "Filling",
@@ -29,6 +33,9 @@ __all__ = [
     "Span",
     "TextClassifier",
     "TextEmbedder",
+    "TextGenerator",
     "Translation",
     "Translator",
+    "evaluate",
+    "load_task",
 ]

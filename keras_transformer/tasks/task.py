@@ -211,8 +211,8 @@ def _outputs(model, inputs):
 
 
 def model_inputs(model):
-    """The names of the inputs that an encoder with a head takes."""
-    segments = model.config.num_segments
+    """The names of the inputs that a model of one stack takes."""
+    segments = getattr(model.config, "num_segments", 0)
     return ("token_ids", "padding_mask") + ("segment_ids",) * bool(segments)
 
 

@@ -54,7 +54,9 @@ class ToyTokenizer(text.Tokenizer):
         return self.vocab.index(piece) if piece in self.vocab else self.unk_id
 
     def graph_twin(self):
-        raise NotImplementedError
+        from toy_graph import GraphToyTokenizer
+
+        return GraphToyTokenizer(self)
 
     def save(self, folder):
         raise NotImplementedError
