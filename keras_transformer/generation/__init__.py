@@ -3,6 +3,7 @@
 from keras_transformer.generation.beam_search import BeamSearch
 from keras_transformer.generation.compile import num_programs
 from keras_transformer.generation.decoding import Generated
+from keras_transformer.generation.details import GeneratedDetails
 from keras_transformer.generation.diverse_beam_search import DiverseBeamSearch
 from keras_transformer.generation.generate import generate
 from keras_transformer.generation.greedy import Greedy
@@ -20,6 +21,7 @@ from keras_transformer.generation.processors import (
     RepetitionPenalty,
 )
 from keras_transformer.generation.sampling import Sampling
+from keras_transformer.generation.streaming import TextStream, stream_text, stream_tokens
 
 __all__ = [
     "AllowedTokens",
@@ -29,6 +31,7 @@ __all__ = [
     "ForcedFirstToken",
     "FrequencyPenalty",
     "Generated",
+    "GeneratedDetails",
     "GnmtLengthPenalty",
     "Greedy",
     "History",
@@ -39,6 +42,9 @@ __all__ = [
     "PresencePenalty",
     "RepetitionPenalty",
     "Sampling",
+    "TextStream",
     "generate",
     "num_programs",
+    "stream_text",
+    "stream_tokens",
 ]

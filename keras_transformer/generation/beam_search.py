@@ -147,8 +147,9 @@ class BeamSearch:
             if source is None:
                 logits, state = model.step(token_ids, state)
             else:
-                logits, attention, state = model.step_attention(token_ids, state)
-                shape = (-1, self.beam_size, ops.shape(attention)[1])
+                hidden, attention, state = model.step_attention(token_ids, state)
+                logits = model.logits(hidden)
+                shape = (-1, self.beam_size, ops.shape(attention)[2])
                 covered = beams.coverage + ops.reshape(attention, shape)  # (B, G, S)
                 done = beams.done[:, None, None]
                 beams = beams._replace(coverage=ops.where(done, beams.coverage, covered))

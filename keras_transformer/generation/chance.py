@@ -29,7 +29,7 @@ def row_seeds(seed, rows):
 def graph_row_seeds(seed, batch):
     """`row_seeds` of an int32 seed and rows 0 to batch - 1, where the batch may be a tensor."""
     x = ops.arange(batch, dtype="int32") * _signed(GOLDEN) + ops.convert_to_tensor(seed, "int32")
-    return mix(mix(x) + 1)
+    return mix(mix(mix(x)) + 1)
 
 
 def _mix(x):

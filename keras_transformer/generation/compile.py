@@ -33,6 +33,48 @@ def program(model, key, function, shapes, jit_compile=True):
     return programs[key]
 
 
+def nest_program(model, key, function, jit_compile=True):
+    """As `program`, of a `function(model, *nests)` of tensors that gives a nest of tensors.
+
+    What a call returns may be given to the next, as it is, without a way through NumPy. Tensors of
+    one key have one shape.
+    """
+    programs = _PROGRAMS.setdefault(model, {})
+    if key not in programs:
+        makers = {"tensorflow": _tensorflow_nest, "jax": _jax_nest}
+        make = makers.get(keras.backend.backend(), _eager_nest)
+        programs[key] = make(weakref.ref(model), function, jit_compile)
+    return programs[key]
+
+
+def _tensorflow_nest(model, function, jit_compile):
+    import tensorflow as tf
+
+    return tf.function(
+        lambda *nests: function(model(), *nests), autograph=False, jit_compile=jit_compile
+    )
+
+
+def _jax_nest(model, function, jit_compile):
+    import jax
+
+    def stateless(values, *nests):
+        mapping = zip(model().variables, values, strict=True)
+        with keras.StatelessScope(state_mapping=mapping):
+            return function(model(), *nests)
+
+    compiled = jax.jit(stateless)
+    return lambda *nests: compiled(_jax_values(model()), *nests)
+
+
+def _eager_nest(model, function, jit_compile):
+    def run(*nests):
+        with _no_gradient():
+            return function(model(), *nests)
+
+    return run
+
+
 def takes_any_shape(jit_compile):
     """Whether one program serves inputs of every shape."""
     backend = keras.backend.backend()
@@ -80,14 +122,17 @@ def _jax(model, function, shapes, jit_compile):
     compiled = jax.jit(stateless)
 
     def run(inputs):
-        # Within `fit` the newest weights are in the trainer's hands until they are asked for.
-        sync = getattr(model(), "jax_state_sync", None)
-        if sync is not None:
-            sync()
-        values = [variable.value for variable in model().variables]
-        return tuple(np.asarray(x) for x in compiled(values, inputs))
+        return tuple(np.asarray(x) for x in compiled(_jax_values(model()), inputs))
 
     return run
+
+
+def _jax_values(model):
+    # Within `fit` the newest weights are in the trainer's hands until they are asked for.
+    sync = getattr(model, "jax_state_sync", None)
+    if sync is not None:
+        sync()
+    return [variable.value for variable in model.variables]
 
 
 def _eager(model, function, shapes, jit_compile):

@@ -1,11 +1,13 @@
 """From token ids to token ids: the checked, batched and compiled way into decoding."""
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
 from keras_transformer.generation.compile import program, takes_any_shape
 from keras_transformer.generation.decoding import Generated, check_positive
+from keras_transformer.generation.details import token_details, with_details
 from keras_transformer.generation.greedy import Greedy
 from keras_transformer.generation.inputs import (
     PROMPTS,
@@ -28,6 +30,8 @@ def generate(
     method=None,
     *,
     prefixes=None,
+    details=False,
+    alignments=False,
     cache_dtype=None,
     batch_size=64,
     jit_compile=True,
@@ -49,6 +53,8 @@ def generate(
         method: `Greedy()` (the default), `BeamSearch(...)`, `Sampling(...)` or alike.
         prefixes: B lists of token ids, the tokens that each row's target starts with; they are
             among the new tokens. Lists may be empty.
+        details: whether to return `GeneratedDetails`, with finished flags and each token's score.
+        alignments: whether to return those and the attention to the source.
         cache_dtype: of the cached keys and values, such as "bfloat16"; by default the model's
             compute dtype.
         batch_size: rows decoded together.
@@ -58,7 +64,7 @@ def generate(
     Returns:
         `Generated` of NumPy arrays: `sequences` (B, n_best, L) int32 with L the largest
         `max_new_tokens`, of new tokens alone; `lengths` (B, n_best) int32; `scores` (B, n_best)
-        float32.
+        float32. `GeneratedDetails` where more was asked for.
 
     Raises:
         ValueError: ids outside the vocabulary (with their place), a row that is empty or
@@ -76,37 +82,21 @@ def generate(
     >>> found.sequences.shape, found.scores.shape
     ((2, 1, 4), (2, 1))
     """
-    method = Greedy() if method is None else method
-    if not hasattr(method, "decode"):
-        raise TypeError(f"method must be Greedy(), BeamSearch(...) or alike; received {method!r}.")
     check_positive("batch_size", batch_size)
+    if alignments and not hasattr(model, "step_attention"):
+        raise ValueError(f"alignments need a model with a source; received {type(model).__name__}.")
     config, names = model.config, names_of(model)
-    check_ends(config)
-    tokens, mask = check_sources(inputs, config, names)
-    if names is PROMPTS:
-        limits = check_room(max_new_tokens, mask.sum(axis=1), config)
-    else:
-        max_new_tokens = config.max_length if max_new_tokens is None else max_new_tokens
-        limits = check_limits(max_new_tokens, len(tokens), config)
-    for checked in (method, *getattr(method, "processors", ())):
-        if hasattr(checked, "check"):
-            checked.check(config, limits)
-    longest = int(limits.max() if len(limits) else np.max(max_new_tokens or 0, initial=0))
+    call = check_call(model, inputs, max_new_tokens, method, prefixes)
+    method, tokens, mask, limits, longest, extra = call
     result = _empty(len(tokens), method.n_best, longest, config)
     if not len(tokens):
-        return result
-
-    extra = {}
-    if prefixes is not None:
-        extra["prefix_tokens"], extra["prefix_lengths"] = check_prefixes(prefixes, limits, config)
-        width = bucket(max(extra["prefix_tokens"].shape[1], 1))
-        extra["prefix_tokens"] = pad_to(extra["prefix_tokens"], (len(tokens), width), 0)
-        if not hasattr(method, "processors"):
-            raise TypeError(f"prefixes need a method with processors; received {method!r}.")
-    if hasattr(method, "prepare"):
-        extra.update(method.prepare(np.arange(len(tokens))))
+        if not (details or alignments):
+            return result
+        return with_details(result, *_gather([], result, mask.shape[1], alignments), config)
 
     steps = bucket(longest, config.max_length)
+    settings = (steps, cache_dtype, details or alignments, alignments)
+    found = []  # of each batch: its rows, and what is no part of `Generated`
     ends = mask.shape[1] - np.argmax(mask[:, ::-1], axis=1)  # position after the last token
     order = np.argsort(-ends, kind="stable")  # longest first: what does not fit fails at once
     for start in range(0, len(order), batch_size):
@@ -134,17 +124,72 @@ def generate(
         }
         run = program(
             model,
-            (method, steps, cache_dtype, jit_compile, tuple(specs.items())),
-            _Decode(method, steps, cache_dtype),
+            (method, *settings, jit_compile, tuple(specs.items())),
+            _Decode(method, *settings),
             specs,
             jit_compile,
         )
-        sequences, lengths, scores = (x[: len(rows)] for x in run(batch))
+        sequences, lengths, scores, *more = (x[: len(rows)] for x in run(batch))
+        found.append((rows, more))
         result.sequences[rows] = sequences[:, :, :longest]
         result.lengths[rows] = lengths
         result.scores[rows] = scores
     check_scores(result.scores, names)
-    return result
+    if not (details or alignments):
+        return result
+    return with_details(result, *_gather(found, result, mask.shape[1], alignments), config)
+
+
+def _gather(found, result, source_length, alignments):
+    """The token scores of all batches, and their alignments or None."""
+    token_scores = np.zeros(result.sequences.shape, np.float32)
+    maps = np.zeros((*result.sequences.shape, source_length), np.float32) if alignments else None
+    for rows, (scores, *attention) in found:
+        token_scores[rows] = scores[:, :, : token_scores.shape[2]]
+        for x in attention:
+            x = x[:, :, : token_scores.shape[2], :source_length]
+            maps[rows, :, :, : x.shape[3]] = x
+    return token_scores, maps
+
+
+class Call(NamedTuple):
+    """A call of `generate`, checked."""
+
+    method: object
+    tokens: object  # (B, S) int32
+    mask: object  # (B, S) bool
+    limits: object  # (B,) int32
+    longest: int  # the largest of them
+    extra: dict  # further inputs of the program, by name: arrays of B rows
+
+
+def check_call(model, inputs, max_new_tokens=None, method=None, prefixes=None):
+    """Refuses all that `generate` refuses, before anything runs; returns the rest as a `Call`."""
+    method = Greedy() if method is None else method
+    if not hasattr(method, "decode"):
+        raise TypeError(f"method must be Greedy(), BeamSearch(...) or alike; received {method!r}.")
+    config, names = model.config, names_of(model)
+    check_ends(config)
+    tokens, mask = check_sources(inputs, config, names)
+    if names is PROMPTS:
+        limits = check_room(max_new_tokens, mask.sum(axis=1), config)
+    else:
+        max_new_tokens = config.max_length if max_new_tokens is None else max_new_tokens
+        limits = check_limits(max_new_tokens, len(tokens), config)
+    for checked in (method, *getattr(method, "processors", ())):
+        if hasattr(checked, "check"):
+            checked.check(config, limits)
+    longest = int(limits.max() if len(limits) else np.max(max_new_tokens or 0, initial=0))
+    extra = {}
+    if prefixes is not None:
+        if not hasattr(method, "processors"):
+            raise TypeError(f"prefixes need a method with processors; received {method!r}.")
+        prefix, extra["prefix_lengths"] = check_prefixes(prefixes, limits, config)
+        width = bucket(max(prefix.shape[1], 1))
+        extra["prefix_tokens"] = pad_to(prefix, (len(tokens), width), 0)
+    if hasattr(method, "prepare"):
+        extra.update(method.prepare(np.arange(len(tokens))))
+    return Call(method, tokens, mask, limits, longest, extra)
 
 
 def check_scores(scores, names):
@@ -161,8 +206,9 @@ def check_scores(scores, names):
 class _Decode:
     """The function that is compiled; refers to no model."""
 
-    def __init__(self, method, steps, cache_dtype):
+    def __init__(self, method, steps, cache_dtype, details, alignments):
         self.method, self.steps, self.cache_dtype = method, steps, cache_dtype
+        self.details, self.alignments = details, alignments
 
     def __call__(self, model, batch):
         batch, method = dict(batch), self.method
@@ -171,9 +217,16 @@ class _Decode:
             prefix = PrefixOfRows(batch.pop("prefix_tokens"), batch.pop("prefix_lengths"))
             method = dataclasses.replace(method, processors=(*method.processors, prefix))
         own = {name: batch.pop(name) for name in getattr(method, "call_inputs", ())}
-        if self.cache_dtype is not None:
-            model = _WithCacheOf(model, self.cache_dtype)
-        return method.decode(model, batch, self.steps, limits, **own)
+        model = with_cache_of(model, self.cache_dtype)
+        found = method.decode(model, batch, self.steps, limits, **own)
+        if not self.details:
+            return found
+        return (*found, *token_details(model, batch, found, self.alignments))
+
+
+def with_cache_of(model, dtype):
+    """The model, whose decoding starts with a cache of this dtype where it is not None."""
+    return model if dtype is None else _WithCacheOf(model, dtype)
 
 
 class _WithCacheOf:

@@ -314,7 +314,7 @@ class PrefixOfRows:
     lengths: object
 
     def __call__(self, scores, history):
-        place = ops.minimum(history.step, self.tokens.shape[1] - 1)
+        place = ops.minimum(history.step, ops.shape(self.tokens)[1] - 1)
         token, forced = ops.take(self.tokens, place, axis=1), history.step < self.lengths  # (B,)
         times = ops.shape(scores)[0] // ops.maximum(ops.shape(token)[0], 1)
         source = ops.arange(ops.shape(scores)[0], dtype="int32") // ops.maximum(times, 1)  # (N,)

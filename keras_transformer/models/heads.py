@@ -102,16 +102,16 @@ class Seq2SeqLM(LanguageHead):
         return self.backbone.step(token_ids, state)
 
     def step_attention(self, token_ids, state):
-        """As `step` with T = 1, and how much each source token was attended to.
+        """As `step_hidden`, and how much each source token was attended to.
 
         Returns:
-            `(logits (N, 1, V), attention (N, S) float32, state)`, the attention being the mean
-            over layers and heads, so that it sums to 1.
+            `(hidden states (N, T, D), attention (N, T, S) float32, state)`, the attention being
+            the mean over layers and heads, so that it sums to 1.
         """
         scores = []
         hidden, state = self.backbone.step(token_ids, state, scores)
-        layers = [ops.mean(cross[:, :, 0], axis=1) for _, cross in scores]
-        return self.logits(hidden), sum(layers) / len(layers), state
+        layers = [ops.mean(cross, axis=1) for _, cross in scores]
+        return hidden, sum(layers) / len(layers), state
 
     def source_mask(self, state):
         """(B, S) boolean: which tokens of the sources are real."""

@@ -125,8 +125,10 @@ def transformers_beam_search(model, source, limit, width, penalty, n_best, early
         ]
         finished = sorted(finished + ended, key=lambda pair: -pair[0])[:width]
         live = [(t, s) for (t, s), stop in zip(candidates, stops, strict=True) if not stop][:width]
-        if length < limit and len(finished) == width and (
-            early_stopping or finished[-1][0] >= live[0][0] / penalty(float(length))
+        if (
+            length < limit
+            and len(finished) == width
+            and (early_stopping or finished[-1][0] >= live[0][0] / penalty(float(length)))
         ):
             break
     return finished[:n_best]
