@@ -50,6 +50,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_transformer*", "recipes*"]),
+    entry_points={"console_scripts": ["keras-transformer = keras_transformer.cli:main"]},
     python_requires=">=3.11",
     install_requires=BASE,
     extras_require={

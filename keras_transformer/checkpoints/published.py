@@ -40,7 +40,7 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
     except (TypeError, ValueError) as error:
         raise ValueError(f"{folder / CONFIG}: {error}") from None
     config = type(config).from_dict({**config.to_dict(), **changed})
-    arguments = {**head.to_arguments(fields), **arguments}
+    arguments = with_own_labels({**head.to_arguments(fields), **arguments}, arguments)
     model = with_weights(cls, family, config, arguments, TensorFiles(folder), dtype)
     model.published = fields
     return model
@@ -73,6 +73,16 @@ def with_weights(cls, family, config, arguments, files, dtype):
     fill(model, planned, files)
     initialise(model, planned.lacking, files.folder)
     return model
+
+
+def with_own_labels(arguments, given):
+    """The arguments of a model without the checkpoint's labels where others are wanted."""
+    if "num_classes" not in given or "labels" in given:
+        return arguments
+    labels = arguments.get("labels") or ()
+    if len(labels) == arguments["num_classes"]:
+        return arguments
+    return {name: value for name, value in arguments.items() if name != "labels"}
 
 
 def require_classes(arguments):
@@ -132,7 +142,8 @@ def write_published(model, folder, family):
         raise ValueError(f"{family.model_type} cannot express {', '.join(differing)}")
     tensors = collect(model, Table.of(family, type(model), model.config))
     original = getattr(model, "published", None) or {}
-    if len(own.get("id2label", ())) == len(original.get("id2label", ())):
+    unnamed = getattr(model, "labels", None) is None
+    if unnamed and len(own.get("id2label", ())) == len(original.get("id2label", ())):
         own = {name: value for name, value in own.items() if name not in ("id2label", "label2id")}
     save_weights(folder / WEIGHTS, tensors, {"format": "pt"})
     dtype = next(iter(tensors.values())).dtype.name
