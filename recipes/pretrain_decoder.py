@@ -120,6 +120,10 @@ PRESETS = {
 
 def main(settings):
     """Trains, or goes on training; then scores, samples and explains."""
+    if settings.warmup_steps >= settings.steps:
+        raise ValueError(
+            f"warmup_steps must be below steps, {settings.steps}; got {settings.warmup_steps}."
+        )
     watch = runs.Stopwatch()
     report = explain.Report(f"Language model: {settings.run_dir.name}", __doc__.split("\n")[0])
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
