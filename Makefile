@@ -9,7 +9,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Two test processes: compilation, which takes most of the time, uses one core
 PYTEST := $(PY) -m pytest -q -n 2 --dist worksteal
 ON_JAX := layers models families generation training data checkpoints
-ON_TORCH := layers models families
+ON_TORCH := layers models families checkpoints/test_keras_hub.py
 
 # TensorFlow 2.21 is published for Python 3.11 to 3.13
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -37,7 +37,7 @@ test-slow: $(VENV)/.test  ## the tests that take minutes each
 test-jax: $(VENV)/.test  ## the tests of all that runs on JAX
 	KERAS_BACKEND=jax $(PYTEST) -m "not slow" $(ARGS) $(ON_JAX:%=tests/%)
 
-test-torch: $(VENV)/.torch  ## the tests of layers and models on torch, beside transformers
+test-torch: $(VENV)/.torch  ## the tests of layers and models on torch, beside transformers and KerasHub
 	KERAS_BACKEND=torch $(PYTEST) -m "not slow" $(ARGS) $(ON_TORCH:%=tests/%)
 
 lint: $(VENV)/.test  ## style, and which part may import which

@@ -16,6 +16,7 @@ BASE = [
     "safetensors>=0.8,<1",
     "sentencepiece>=0.2.3,<0.3",
     "sacrebleu>=2.5,<3",
+    "tokenizers>=0.23,<0.24",
 ]
 TENSORFLOW = [
     "tensorflow~=2.21.0",
@@ -24,7 +25,10 @@ TENSORFLOW = [
 HUB = ["huggingface_hub>=1.0,<3"]
 JAX = ["jax>=0.10,<0.11"]
 TORCH = ["torch==2.13.0"]  # pinned: each release is gigabytes on a machine with CUDA
-PEERS = ["transformers>=5.23,<6"]  # what the tests of families compare with
+PEERS = [  # what the tests of families and checkpoints compare with
+    "transformers>=5.23,<6",
+    "keras-hub>=0.32,<0.33",  # brings tensorflow-text, whatever the backend
+]
 RECIPES = [
     "babel>=2.18,<3",
     "plotly>=7.1,<8",
@@ -46,6 +50,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_transformer*", "recipes*"]),
+    entry_points={"console_scripts": ["keras-transformer = keras_transformer.cli:main"]},
     python_requires=">=3.11",
     install_requires=BASE,
     extras_require={

@@ -5,17 +5,14 @@
     python -m recipes.translation multi30k --data-dir D          the same data, cased text
     python -m recipes.translation files --data-dir D             your train.*, val.*, test.* files
 
-`python -m recipes.translation PRESET --help` lists every setting. The same command again resumes
-a run that was interrupted. What was measured is in docs/results.md.
+`python -m recipes.translation PRESET --help` lists every setting. The same command again resumes a
+run that was interrupted. What was measured is in docs/results.md.
 """
 
 import dataclasses
-import importlib.util
-import os
 import pathlib
 import subprocess
 import sys
-import time
 from typing import Literal
 
 import keras
@@ -25,9 +22,9 @@ from sacrebleu.metrics import BLEU
 from keras_transformer import data, explain, models, tasks, text, training
 from keras_transformer.checkpoints import assign_weights, load_model_weights
 from keras_transformer.checkpoints.files import write_json
+from recipes import runs
 from recipes.corpora import parallel_corpus
-
-RUNS = pathlib.Path("runs")
+from recipes.runs import RUNS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,20 +157,19 @@ PRESETS = {
 
 def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
-    started = time.time()
+    watch = runs.Stopwatch()
     report = explain.Report(f"Translation: {settings.run_dir.name}", __doc__.split("\n")[0])
-    prepare_backend(settings)
+    runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
     train, valid, test = parallel_corpus(settings)
     tokenizer = learn_tokenizer(settings, train)
     batches = plan_batches(settings, tokenizer, train, settings.num_shapes)
     print(batches.describe())
     translator = tasks.Translator(build_model(settings, tokenizer), tokenizer)
 
-    fit(settings, translator, batches, valid)
+    watch.earlier = fit(settings, translator, batches, valid)
     translator.save_pretrained(settings.run_dir)
     scores, translations = evaluate(settings, translator, test)
-    scores["seconds"] = round(time.time() - started)
-    scores["peak_memory_mb"] = explain.peak_memory() // 2**20
+    scores |= watch.costs()
     write_json(settings.run_dir / "scores.json", scores)
     explain_run(settings, report, scores, translator, test, translations)
     if settings.export:
@@ -181,21 +177,6 @@ def main(settings):
     print(f"\n{settings.run_dir}: report.html, scores.json, weights, tokenizer, saved_model/")
     if settings.corpus == "dates":
         print(f"exact match: {scores['exact_match']:.1f} %")
-
-
-def prepare_backend(settings):
-    """What must be set before the first variable is made."""
-    keras.utils.set_random_seed(settings.seed)
-    if settings.mixed_precision:
-        keras.config.set_dtype_policy("mixed_bfloat16")
-    if settings.xla or keras.backend.backend() == "jax":
-        # On CPUs compiled programs are deterministic as they are; on GPUs XLA must be told.
-        flags = os.environ.get("XLA_FLAGS", "")
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
-    elif keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()  # with it, Keras would refuse XLA
 
 
 def learn_tokenizer(settings, train):
@@ -253,7 +234,7 @@ def build_model(settings, tokenizer):
 
 
 def fit(settings, translator, batches, valid):
-    """Trains from the last checkpoint, or from the start; leaves the final weights in the model."""
+    """Trains on from the last checkpoint; returns the seconds that it took to get there."""
     run, model = settings.run_dir, translator.model
     averages = training.AverageCheckpoints(run / "snapshots", last=settings.average)
     best = training.BestCheckpoint(run / "best.safetensors", weights=averages.average)
@@ -270,45 +251,29 @@ def fit(settings, translator, batches, valid):
         every=settings.validate_every,
         tokenize=settings.bleu_tokenizer,
     )
-    identity = {**configuration(settings), "tokenizer": translator.tokenizer.fingerprint}
-    checkpoints = training.RunCheckpoints(
-        run / "checkpoints", configuration=identity, callbacks=[averages, best, stopping]
+    may_change = "data_dir steps export beam_size length_penalty".split()
+    identity = runs.identity(settings, *may_change)
+    earlier = runs.fit(
+        model,
+        batches,
+        settings,
+        configuration={**identity, "tokenizer": translator.tokenizer.fingerprint},
+        callbacks=[
+            training.Throughput(lambda step: count_tokens(batches, step)),
+            averages,
+            bleu,
+            best,
+            stopping,
+        ],
+        kept=[averages, best, stopping],
+        validation_data=plan_batches(settings, translator.tokenizer, valid, 2, shuffle=False),
+        validation_freq=settings.validate_every,
     )
-    start = checkpoints.restore(model)
-    write_json(run / "settings.json", plain(settings))
-    epochs = settings.steps // settings.steps_per_epoch
-    if not start.stopped and start.epoch < epochs:
-        model.fit(
-            batches.stream(start.step),
-            steps_per_epoch=settings.steps_per_epoch,
-            initial_epoch=start.epoch,
-            epochs=epochs,
-            shuffle=False,  # the stream is shuffled already
-            validation_data=plan_batches(settings, translator.tokenizer, valid, 2, shuffle=False),
-            validation_freq=settings.validate_every,
-            verbose=1 if sys.stdout.isatty() else 2,
-            callbacks=[
-                training.Throughput(lambda step: count_tokens(batches, step)),
-                averages,
-                bleu,
-                best,
-                stopping,
-                training.MetricsLog(run / "metrics.jsonl"),
-                *tensorboard(run),
-                checkpoints,
-            ],
-        )
     if settings.patience:
         load_model_weights(model, best.path)
     else:
         assign_weights(model, averages.average())
-
-
-def tensorboard(run):
-    """TensorBoard's callback, where TensorFlow is there to write its files."""
-    if importlib.util.find_spec("tensorflow") is None:
-        return []
-    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
+    return earlier
 
 
 def count_tokens(batches, step):
@@ -350,14 +315,12 @@ def explain_run(settings, report, scores, translator, test, translations):
     columns = test.source, test.target, [translation.text for translation in translations]
     report.add_translations(*([column[i] for i in some] for column in columns))
     for translation in translator([test.source[i] for i in some][:6], beam_size=1, alignment=True):
-        alignment = translation.alignment
-        if alignment is not None:  # an empty sentence has none
+        if (found := translation.alignment) is not None:  # an empty sentence has none
+            words = explain.attention_of_words(found.scores, found.target, found.source)
             report.add_alignment(
-                *explain.attention_of_words(alignment.scores, alignment.target, alignment.source),
-                title=translation.text,
-                heading="What the decoder attended to",
+                *words, title=translation.text, heading="What the decoder attended to"
             )
-    report.add_table("Settings", plain(settings))
+    report.add_table("Settings", runs.plain(settings))
     report.add_environment()
     report.write(settings.run_dir / "report.html")
 
@@ -373,27 +336,10 @@ def export(settings, translator, test):
     subprocess.run([sys.executable, "-m", "recipes.serve", str(path), *some], check=True)
 
 
-def configuration(settings):
-    """The settings that make a run what it is: with others, it is another run."""
-    may_change = "run_dir data_dir steps export beam_size length_penalty".split()
-    return {k: v for k, v in plain(settings).items() if k not in may_change}
-
-
-def plain(settings):
-    """The settings as a dictionary of plain values."""
-    fields = dataclasses.asdict(settings)
-    return {k: str(v) if isinstance(v, pathlib.Path) else v for k, v in fields.items()}
-
-
 def command_line(arguments=None):
     """Parses the command line: a preset, then settings that differ from it."""
-    return tyro.extras.overridable_config_cli(
-        PRESETS, prog="python -m recipes.translation", args=arguments
-    )
+    return runs.command_line("translation", PRESETS, arguments)
 
 
 if __name__ == "__main__":
-    try:
-        main(command_line())
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    runs.start(main, "translation", PRESETS)

@@ -1,5 +1,6 @@
 """Weights and models in and out of safetensors files."""
 
+from keras_transformer.checkpoints.keras_hub import from_keras_hub
 from keras_transformer.checkpoints.pretrained import from_pretrained, save_pretrained
 from keras_transformer.checkpoints.safetensors import load_weights, read_metadata, save_weights
 from keras_transformer.checkpoints.weights import (
@@ -12,6 +13,7 @@ from keras_transformer.checkpoints.weights import (
 
 __all__ = [
     "assign_weights",
+    "from_keras_hub",
     "from_pretrained",
     "load_model_weights",
     "load_weights",

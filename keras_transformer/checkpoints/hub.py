@@ -6,7 +6,7 @@ import re
 from keras_transformer.checkpoints.files import sha256_of
 
 # What is downloaded: configuration, tokenizer and safetensors. Neither pickles nor code.
-PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*/config.json")
+PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*/config.json")
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -63,9 +63,10 @@ def download(name, revision):
     try:
         folder = huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=PATTERNS)
     except errors.LocalEntryNotFoundError as error:
+        reason = f" ({error.__cause__})" if error.__cause__ else ""
         raise FileNotFoundError(
             f"there is no folder {where}, the hub cannot be reached (or HF_HUB_OFFLINE is set), "
-            "and its cache does not hold the model"
+            f"and its cache does not hold the model{reason}"
         ) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise FileNotFoundError(

@@ -7,7 +7,12 @@ import keras
 
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.checkpoints.hub import find_folder
-from keras_transformer.checkpoints.published import CONFIG, read_published, write_published
+from keras_transformer.checkpoints.published import (
+    CONFIG,
+    read_published,
+    with_own_labels,
+    write_published,
+)
 from keras_transformer.checkpoints.sentence_transformers import read_modules, write_modules
 from keras_transformer.checkpoints.tensor_files import WEIGHTS
 from keras_transformer.checkpoints.weights import load_model_weights, save_model_weights
@@ -109,7 +114,9 @@ def own_model(cls, fields, dtype, overrides):
     fields = dict(fields)
     fields.pop("model_type")
     fields.pop("architectures", None)
-    changed, arguments = cls.split_arguments({**fields.pop("arguments", {}), **overrides})
+    changed, arguments = cls.split_arguments(
+        with_own_labels({**fields.pop("arguments", {}), **overrides}, overrides)
+    )
     return cls.from_config({"config": {**fields, **changed}, "dtype": dtype, **arguments})
 
 

@@ -40,10 +40,29 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
     except (TypeError, ValueError) as error:
         raise ValueError(f"{folder / CONFIG}: {error}") from None
     config = type(config).from_dict({**config.to_dict(), **changed})
-    arguments = {**head.to_arguments(fields), **arguments}
+    arguments = with_own_labels({**head.to_arguments(fields), **arguments}, arguments)
+    model = with_weights(cls, family, config, arguments, TensorFiles(folder), dtype)
+    model.published = fields
+    return model
+
+
+def with_weights(cls, family, config, arguments, files, dtype):
+    """The model of a configuration, with the weights that `files` has for it.
+
+    Args:
+        cls: class of the model.
+        family: the `Family` whose table is read by.
+        config: our configuration.
+        arguments: of the class's constructor.
+        files: a `TensorFiles`, or what has its interface.
+        dtype: dtype policy of the model.
+
+    Raises:
+        ValueError: the number of classes is not known; tensors are missing, unexpected or of
+            another shape.
+    """
     if "num_classes" in inspect.signature(cls.__init__).parameters:
         require_classes(arguments)
-    files = TensorFiles(folder)
 
     def make():
         return cls(config, dtype=dtype, **arguments)
@@ -52,9 +71,18 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
     with without_initial_values():
         model = make()
     fill(model, planned, files)
-    initialise(model, planned.lacking, folder)
-    model.published = fields
+    initialise(model, planned.lacking, files.folder)
     return model
+
+
+def with_own_labels(arguments, given):
+    """The arguments of a model without the checkpoint's labels where others are wanted."""
+    if "num_classes" not in given or "labels" in given:
+        return arguments
+    labels = arguments.get("labels") or ()
+    if len(labels) == arguments["num_classes"]:
+        return arguments
+    return {name: value for name, value in arguments.items() if name != "labels"}
 
 
 def require_classes(arguments):
@@ -79,7 +107,7 @@ def initialise(model, names, folder):
     warnings.warn(
         f"{folder} has no weights for {', '.join(names)} of {type(model).__name__}: they are new, "
         "so train the model before you use it",
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
@@ -114,7 +142,8 @@ def write_published(model, folder, family):
         raise ValueError(f"{family.model_type} cannot express {', '.join(differing)}")
     tensors = collect(model, Table.of(family, type(model), model.config))
     original = getattr(model, "published", None) or {}
-    if len(own.get("id2label", ())) == len(original.get("id2label", ())):
+    unnamed = getattr(model, "labels", None) is None
+    if unnamed and len(own.get("id2label", ())) == len(original.get("id2label", ())):
         own = {name: value for name, value in own.items() if name not in ("id2label", "label2id")}
     save_weights(folder / WEIGHTS, tensors, {"format": "pt"})
     dtype = next(iter(tensors.values())).dtype.name

@@ -10,6 +10,7 @@ import pathlib
 from keras_transformer.checkpoints.files import write_json
 
 MODULES, POOLING = "modules.json", "1_Pooling"
+ENCODER_CONFIG = "sentence_bert_config.json"
 POOLING_FLAGS = {
     "first": "pooling_mode_cls_token",
     "mean": "pooling_mode_mean_tokens",
@@ -57,6 +58,29 @@ def read_modules(folder):
     return encoder, settings
 
 
+def read_max_length(folder, encoder_folder):
+    """Tokens of an input, special ones included, after which the library cuts; None for no limit.
+
+    Args:
+        folder: the model's folder.
+        encoder_folder: that of its encoder, as `read_modules` found it.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    for place in (encoder_folder, folder):
+        path = place / ENCODER_CONFIG
+        if path.is_file():
+            fields = read_json(path)
+            limit = fields.get("max_seq_length") if isinstance(fields, dict) else None
+            if limit is None:
+                return None
+            if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+                raise ValueError(f"{path}: max_seq_length must be a positive integer; got {limit}")
+            return limit
+    return None
+
+
 def read_pooling(path):
     """The pooling that a configuration of sentence-transformers stands for."""
     fields = read_json(path)
@@ -96,7 +120,7 @@ def write_modules(model, folder):
         ],
     )
     write_json(
-        folder / "sentence_bert_config.json",
+        folder / ENCODER_CONFIG,
         {"max_seq_length": model.config.max_length, "do_lower_case": False},
     )
 

@@ -1,6 +1,7 @@
 """Tasks as TensorFlow SavedModels. TensorFlow is imported when something is exported."""
 
 import errno
+import importlib
 import json
 
 import keras
@@ -60,12 +61,7 @@ def export_translator(
     >>> sorted(tf.saved_model.load(folder).signatures)
     ['serving_default', 'translate_n_best', 'translate_tokens']
     """
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            f"A SavedModel is written by the TensorFlow backend; this is {keras.backend.backend()}."
-            " Save with translator.save_pretrained(folder), then run "
-            "Translator.from_pretrained(folder).export(path) with KERAS_BACKEND=tensorflow."
-        )
+    check_backend(translator)
     n_best = beam_size if n_best is None else n_best
     best = search_method(beam_size, length_penalty, 1)
     several = search_method(beam_size, length_penalty, n_best)
@@ -82,12 +78,124 @@ def export_translator(
         "config": translator.model.config.to_dict(),
     }
 
+    def make_module():
+        from keras_transformer.export.graph_translation import GraphTranslator
+
+        return GraphTranslator(translator, best, several, limits), settings
+
+    write_saved_model(make_module, path)
+
+
+# The graph of each task
+GRAPHS = {
+    "TextClassifier": ("text-classification", "graph_classification", "GraphClassifier"),
+    "EntityTagger": ("entity-tagging", "graph_tagging", "GraphTagger"),
+    "QuestionAnswerer": ("question-answering", "graph_answering", "GraphAnswerer"),
+    "TextEmbedder": ("text-embedding", "graph_classification", "GraphEmbedder"),
+    "MaskFiller": ("mask-filling", "graph_filling", "GraphFiller"),
+    "TextGenerator": ("text-generation", "graph_generation", "GraphGenerator"),
+}
+
+
+def export_task(task, path, **options):
+    """Writes a SavedModel that takes strings and returns a task's answers.
+
+    Whoever serves it needs tensorflow and tensorflow-text, not Keras. It answers as the task does
+    in Python, for batches of any size, none included. There is nobody to tell inside a graph: what
+    the task refuses as too long is cut. Signatures, all strings (B,):
+
+    - `TextClassifier`: `serving_default` takes `texts`, `classify_pairs` also `pairs`. Both return
+      `labels` (B, C) string and `scores` (B, C) in the model's order, and `label`, `score` (B,) of
+      the most probable one; of a multi-label model `chosen` (B, C) bool in their place.
+    - `EntityTagger`: `texts` to `types`, `texts` string, `scores`, `starts`, `ends` (B, E), filled
+      up behind the `counts` (B,) of each text.
+    - `QuestionAnswerer`: `questions`, `contexts` to `answers` string, `scores`, `starts`, `ends`,
+      `no_answer_scores` (B,); `answer_n_best` gives the best spans (B, n), "" with score 0 where
+      there are fewer.
+    - `TextEmbedder`: `texts` to `embeddings` (B, D).
+    - `MaskFiller`: `texts` to `filled` (B,) string, `tokens` string, `token_ids`, `scores`
+      (B, M, k), filled up behind the `counts` (B,) of each text.
+    - `TextGenerator`: `texts` to `generated` string and `scores` (B, n), n as the method says.
+    - `Translator`: see `export_translator`.
+
+    Each has a token-level signature too, of `token_ids` (B, T) int32, `padding_mask` (B, T) bool
+    and, where the model has them, `segment_ids` (B, T) int32, to `logits` (`embeddings`):
+    `classify_tokens`, `tag_tokens`, `answer_tokens`, `embed_tokens`, `fill_tokens`;
+    `generate_tokens` returns `sequences` (B, n, L), `lengths` and `scores` (B, n).
+
+    Args:
+        task: one of `tasks`.
+        path: the folder to write. It appears whole or not at all. An earlier export is replaced;
+            any other folder with something in it is refused.
+        **options: `max_length` of an input; `threshold` (multi-label); `overlap` (tagger,
+            answerer); `n_best`, `no_answer_threshold`, `max_answer_length` (answerer); `top_k`
+            (filler); `max_new_tokens`, `method` (generator): as in the task's call. Weights are
+            written in the dtype that the model has: `from_pretrained(folder, dtype="float16")`
+            halves the file.
+
+    Raises:
+        TypeError: `task` is none, or an option is not known to it.
+        ValueError: an option is out of its range.
+        RuntimeError: Keras runs on another backend than TensorFlow.
+        FileExistsError: `path` is there and is no earlier export.
+        ImportError: tensorflow-text is not installed.
+        OSError: the disk is full; what was at `path` is untouched.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_transformer import export, models, tasks, text
+    >>> tokenizer = text.WordPieceTokenizer.train([["a dog runs", "a dog eats"]], vocab_size=30)
+    >>> config = models.EncoderConfig(
+    ...     vocab_size=30, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16)
+    >>> embedder = tasks.TextEmbedder(models.SentenceEmbedder(config), tokenizer)
+    >>> folder = tempfile.mkdtemp()
+    >>> export.export_task(embedder, folder)
+    >>> import tensorflow as tf
+    >>> sorted(tf.saved_model.load(folder).signatures)
+    ['embed_tokens', 'serving_default']
+    """
+    name = next((c.__name__ for c in type(task).__mro__ if c.__name__ in GRAPHS), None)
+    if hasattr(task, "target_limits"):
+        return export_translator(task, path, **options)
+    if name is None:
+        raise TypeError(f"task must be one of {', '.join(GRAPHS)}, got {type(task).__name__}.")
+    check_backend(task)
+    kind, module, graph = GRAPHS[name]
+
+    def make_module():
+        made = getattr(importlib.import_module(f"keras_transformer.export.{module}"), graph)(
+            task, **options
+        )
+        return made, {
+            "keras_transformer": keras_transformer.__version__,
+            "task": kind,
+            "tokenizer_sha256": task.tokenizer.fingerprint,
+            **made.settings(),
+            "config": task.model.config.to_dict(),
+        }
+
+    write_saved_model(make_module, path)
+
+
+def check_backend(task):
+    """Refuses other backends than TensorFlow, and says what to do on them."""
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise RuntimeError(
+            f"A SavedModel is written by the TensorFlow backend; this is {backend}. Save with "
+            "save_pretrained(folder), then run "
+            f"{type(task).__name__}.from_pretrained(folder).export(path) "
+            "with KERAS_BACKEND=tensorflow."
+        )
+
+
+def write_saved_model(make_module, path):
+    """Writes what `make_module()` returns, a `tf.Module` with signatures and its settings."""
     import tensorflow as tf
 
-    from keras_transformer.export.graph import GraphTranslator
-
     with replacing_folder(path) as folder:
-        module = GraphTranslator(translator, best, several, limits)
+        module, settings = make_module()
         try:
             tf.saved_model.save(module, str(folder), signatures=module.signatures())
         except tf.errors.OpError as error:

@@ -177,9 +177,13 @@ PROBLEMS = {
 
 
 def to_classes(fields):
-    """`num_classes` of a published configuration, as far as it has one."""
-    if fields.get("id2label"):
-        return {"num_classes": len(fields["id2label"])}
+    """`num_classes` of a published configuration, as far as it has one, and `labels` likewise."""
+    names = fields.get("id2label")
+    if names:
+        labels = [str(names[key]) for key in sorted(names, key=int)]
+        if labels == numbered(len(labels)) or len(set(labels)) < len(labels):
+            return {"num_classes": len(labels)}
+        return {"num_classes": len(labels), "labels": labels}
     if "num_labels" in fields:
         return {"num_classes": fields["num_labels"]}
     return {}
@@ -198,10 +202,16 @@ def to_problem(fields):
 
 def from_classes(model):
     """The labels of a model, by number where they have no names."""
+    labels = model.labels or numbered(model.num_classes)
     return {
-        "id2label": {str(i): f"LABEL_{i}" for i in range(model.num_classes)},
-        "label2id": {f"LABEL_{i}": i for i in range(model.num_classes)},
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
     }
+
+
+def numbered(num_classes):
+    """The names of classes that have none, as transformers writes them."""
+    return [f"LABEL_{i}" for i in range(num_classes)]
 
 
 def from_problem(model):

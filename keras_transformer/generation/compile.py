@@ -12,7 +12,7 @@ import numpy as np
 _PROGRAMS = weakref.WeakKeyDictionary()  # model -> {key: program}
 
 
-def program(model, key, function, shapes, jit_compile=True):
+def program(model, key, function, shapes, jit_compile=True, others=()):
     """The compiled `function(model, inputs)` of this model under `key`; made at first need.
 
     Args:
@@ -22,6 +22,7 @@ def program(model, key, function, shapes, jit_compile=True):
             refer to the model itself.
         shapes: {name: (shape, dtype)} of the inputs; a size may be None on TensorFlow without XLA.
         jit_compile: compile with XLA on TensorFlow. JAX always compiles, torch never.
+        others: further models that `function` uses; they are kept alive.
 
     Returns:
         A function from a dictionary of NumPy arrays to a tuple of NumPy arrays.
@@ -29,8 +30,50 @@ def program(model, key, function, shapes, jit_compile=True):
     programs = _PROGRAMS.setdefault(model, {})
     if key not in programs:
         make = {"tensorflow": _tensorflow, "jax": _jax}.get(keras.backend.backend(), _eager)
-        programs[key] = make(weakref.ref(model), function, shapes, jit_compile)
+        programs[key] = make(weakref.ref(model), function, shapes, jit_compile, others)
     return programs[key]
+
+
+def nest_program(model, key, function, jit_compile=True):
+    """As `program`, of a `function(model, *nests)` of tensors that gives a nest of tensors.
+
+    What a call returns may be given to the next, as it is, without a way through NumPy. Tensors of
+    one key have one shape.
+    """
+    programs = _PROGRAMS.setdefault(model, {})
+    if key not in programs:
+        makers = {"tensorflow": _tensorflow_nest, "jax": _jax_nest}
+        make = makers.get(keras.backend.backend(), _eager_nest)
+        programs[key] = make(weakref.ref(model), function, jit_compile)
+    return programs[key]
+
+
+def _tensorflow_nest(model, function, jit_compile):
+    import tensorflow as tf
+
+    return tf.function(
+        lambda *nests: function(model(), *nests), autograph=False, jit_compile=jit_compile
+    )
+
+
+def _jax_nest(model, function, jit_compile):
+    import jax
+
+    def stateless(values, *nests):
+        mapping = zip(model().variables, values, strict=True)
+        with keras.StatelessScope(state_mapping=mapping):
+            return function(model(), *nests)
+
+    compiled = jax.jit(stateless)
+    return lambda *nests: compiled(_jax_values(model()), *nests)
+
+
+def _eager_nest(model, function, jit_compile):
+    def run(*nests):
+        with _no_gradient():
+            return function(model(), *nests)
+
+    return run
 
 
 def takes_any_shape(jit_compile):
@@ -51,7 +94,7 @@ def num_programs(model):
     return len(_PROGRAMS.get(model, ()))
 
 
-def _tensorflow(model, function, shapes, jit_compile):
+def _tensorflow(model, function, shapes, jit_compile, others):
     import tensorflow as tf
 
     # Variables are captured by reference: the graph reads what they hold when it runs.
@@ -69,28 +112,32 @@ def _tensorflow(model, function, shapes, jit_compile):
     return run
 
 
-def _jax(model, function, shapes, jit_compile):
+def _jax(model, function, shapes, jit_compile, others):
     import jax
 
     def stateless(values, inputs):
-        mapping = zip(model().variables, values, strict=True)
-        with keras.StatelessScope(state_mapping=mapping):
+        variables = [v for each in (model(), *others) for v in each.variables]
+        with keras.StatelessScope(state_mapping=zip(variables, values, strict=True)):
             return tuple(function(model(), inputs))
 
     compiled = jax.jit(stateless)
 
     def run(inputs):
-        # Within `fit` the newest weights are in the trainer's hands until they are asked for.
-        sync = getattr(model(), "jax_state_sync", None)
-        if sync is not None:
-            sync()
-        values = [variable.value for variable in model().variables]
+        values = [value for each in (model(), *others) for value in _jax_values(each)]
         return tuple(np.asarray(x) for x in compiled(values, inputs))
 
     return run
 
 
-def _eager(model, function, shapes, jit_compile):
+def _jax_values(model):
+    # Within `fit` the newest weights are in the trainer's hands until they are asked for.
+    sync = getattr(model, "jax_state_sync", None)
+    if sync is not None:
+        sync()
+    return [variable.value for variable in model.variables]
+
+
+def _eager(model, function, shapes, jit_compile, others):
     def run(inputs):
         inputs = {name: keras.ops.convert_to_tensor(value) for name, value in inputs.items()}
         with _no_gradient():

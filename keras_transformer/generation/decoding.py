@@ -1,15 +1,21 @@
-"""What greedy and beam search share: their result, and one step's log-probabilities.
+"""What all methods share: their result, and one step's log-probabilities.
 
 Letters: B sentences, G hypotheses of a sentence, N = B * G rows, L tokens at most, V vocabulary.
 
-A model that can be decoded has `config` (`vocab_size pad_id bos_id eos_id max_length`) and
+A model that can be decoded has `config` (`vocab_size pad_id bos_id eos_id max_length`; `eos_id` may
+be several) and
 
-`start(inputs, max_length, beams)`
-    encodes the sources once and returns a state for `B * beams` rows, row-major by sentence.
+`start(inputs, max_new_tokens, beams)`
+    encodes the sources once, or reads the prompts but for their last tokens, and returns a state
+    for `B * beams` rows, row-major by sentence.
 `step(token_ids, state)`
     takes (N, 1) token ids, returns logits (N, 1, V) and the next state.
 `reorder(state, rows)`
     returns the state whose row i is what row `rows[i]` was.
+
+`prompt(inputs)`
+    only where decoding does not start from `bos_id`: the prompts' tokens and mask, (B, P) each,
+    padding on the left. The first step is given the last of them.
 
 The state is a nest of tuples of tensors, whose shapes and dtypes stay the same from step to step.
 """
@@ -23,9 +29,9 @@ class Generated(NamedTuple):
     """What was generated, best hypothesis first.
 
     Attributes:
-        sequences: (B, n_best, L) int32 token ids without `bos`; `eos`, where it was reached,
-            is included; `pad_id` after it.
-        lengths: (B, n_best) int32, tokens of each hypothesis, `eos` included. 0 where fewer
+        sequences: (B, n_best, L) int32, the new tokens: without `bos` and without the prompt;
+            `eos`, where it was reached, is included; `pad_id` after it.
+        lengths: (B, n_best) int32, new tokens of each hypothesis, `eos` included. 0 where fewer
             hypotheses exist than were asked for.
         scores: (B, n_best) float32, total log-probability over the length penalty; -inf where
             the length is 0 for want of a hypothesis; NaN for a sentence on which the model's
@@ -47,6 +53,21 @@ class Generated(NamedTuple):
 def check_positive(name, value):
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1; received {value!r}.")
+
+
+def end_tokens(config):
+    """The tokens that end a sequence, as a tuple: `config.eos_id` may be none, one or several."""
+    if config.eos_id is None:
+        return ()
+    return tuple(config.eos_id) if isinstance(config.eos_id, (list, tuple)) else (config.eos_id,)
+
+
+def is_end(token, config):
+    """Whether tokens of any shape end their sequence: a boolean tensor of that shape."""
+    ends = ops.zeros_like(token, dtype="bool")
+    for end in end_tokens(config):
+        ends = ends | (token == end)
+    return ends
 
 
 def check_length(max_new_tokens):
@@ -75,7 +96,7 @@ def token_scores(logits, config):
     """
     logits = ops.cast(logits[:, -1, :], "float32")  # (N, V)
     normaliser = ops.logsumexp(logits, axis=-1, keepdims=True)  # (N, 1)
-    if config.pad_id is not None and config.pad_id != config.eos_id:
+    if config.pad_id is not None and config.pad_id not in end_tokens(config):
         is_pad = ops.arange(logits.shape[-1], dtype="int32") == config.pad_id
         logits = ops.where(is_pad, ops.full_like(logits, -float("inf")), logits)
     return logits, normaliser

@@ -5,6 +5,7 @@ B batch, H heads, S preallocated length, K head width
 
 from typing import NamedTuple
 
+import keras
 from keras import ops
 
 
@@ -46,6 +47,46 @@ class LayerCache(NamedTuple):
             ops.slice_update(self.value, start, ops.cast(value, self.value.dtype)),
             self.index + ops.shape(key)[2],
         )
+
+
+class StoredCache:
+    """A `LayerCache` whose keys and values are kept in another dtype than layers compute in.
+
+    No tuple, since Keras casts the tensors of a tuple that a layer is given to the dtype that it
+    computes in.
+
+    Args:
+        stored: the `LayerCache`.
+        dtype: that of the keys and values as a layer sees them.
+
+    Example:
+
+    >>> cache = KeyValueCache.create(1, 2, num_heads=3, max_length=5, head_dim=7, dtype="float16")
+    >>> str(StoredCache(cache.layer(0), "float32").key.dtype).endswith("float32")
+    True
+    """
+
+    def __init__(self, stored, dtype):
+        self.stored, self.dtype = stored, dtype
+
+    @property
+    def key(self):
+        """(B, H, S, K) in the dtype of the layer."""
+        return ops.cast(self.stored.key, self.dtype)
+
+    @property
+    def value(self):
+        """(B, H, S, K) in the dtype of the layer."""
+        return ops.cast(self.stored.value, self.dtype)
+
+    @property
+    def index(self):
+        """int32 scalar, the number of positions written."""
+        return self.stored.index
+
+    def update(self, key, value):
+        """As `LayerCache.update`."""
+        return StoredCache(self.stored.update(key, value), self.dtype)
 
 
 class KeyValueCache(NamedTuple):
@@ -92,17 +133,49 @@ class KeyValueCache(NamedTuple):
             ops.zeros((), "int32"),
         )
 
-    def layer(self, number):
-        """The LayerCache of layer `number`."""
-        return LayerCache(self.keys[number], self.values[number], self.index)
+    def layer(self, number, dtype=None):
+        """The LayerCache of layer `number`, or what stands for it to a layer of another `dtype`."""
+        layer = LayerCache(self.keys[number], self.values[number], self.index)
+        if dtype is None or keras.backend.standardize_dtype(layer.key.dtype) == dtype:
+            return layer
+        return StoredCache(layer, dtype)
 
     @classmethod
     def from_layers(cls, layers):
         """The cache made of LayerCaches that were all advanced by the same number of positions."""
+        layers = [getattr(layer, "stored", layer) for layer in layers]
         return cls(
             tuple(layer.key for layer in layers),
             tuple(layer.value for layer in layers),
             layers[0].index,
+        )
+
+    def extended(self, length):
+        """The cache with room for `length` more positions: what follows the reading of a prompt.
+
+        Args:
+            length: an integer or an int32 scalar tensor.
+        """
+
+        def extend(x):
+            batch_size, num_heads, _, head_dim = ops.shape(x)
+            more = ops.zeros((batch_size, num_heads, length, head_dim), x.dtype)
+            return ops.concatenate([x, more], axis=2)
+
+        return KeyValueCache(
+            tuple(extend(key) for key in self.keys),
+            tuple(extend(value) for value in self.values),
+            self.index,
+        )
+
+    def repeat(self, times):
+        """The cache with each row `times` times, side by side: one for each hypothesis."""
+        if isinstance(times, int) and times == 1:
+            return self
+        return KeyValueCache(
+            tuple(ops.repeat(key, times, axis=0) for key in self.keys),
+            tuple(ops.repeat(value, times, axis=0) for value in self.values),
+            self.index,
         )
 
     def reorder(self, rows):

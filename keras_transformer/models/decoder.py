@@ -1,15 +1,35 @@
 """The decoder of GPT and its kin.
 
 B batch, T length, S cached length, D width
+P prompt length, L new tokens at most, G hypotheses of a prompt, N = B·G rows
 """
+
+from typing import NamedTuple
 
 import keras
 from keras import ops
 
-from keras_transformer.layers import KeyValueCache, TransformerDecoderBlock
+from keras_transformer.layers import KeyValueCache, LearnedPositions, TransformerDecoderBlock
 from keras_transformer.layers.position import token_positions
 from keras_transformer.models.stack import TransformerStack
 from keras_transformer.models.stack_config import DecoderConfig
+
+
+class PromptedState(NamedTuple):
+    """What decoding carries from token to token after a prompt; a tuple of tensors.
+
+    Attributes:
+        cache: `KeyValueCache` of the self-attention, N rows.
+        padding_mask: (N, S) boolean over the cached positions; padding stands on the left.
+
+    Example:
+
+    >>> PromptedState(cache=None, padding_mask=None).cache is None
+    True
+    """
+
+    cache: KeyValueCache
+    padding_mask: object
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -76,8 +96,14 @@ class TransformerDecoder(TransformerStack):
         """Keys and values of a context for each block: a tuple of pairs of (B, N, S, K)."""
         return tuple(block.project_context(context) for block in self.blocks)
 
-    def make_cache(self, batch_size, max_length):
-        """An empty `KeyValueCache` of S = `max_length` positions for all blocks."""
+    def make_cache(self, batch_size, max_length, dtype=None):
+        """An empty `KeyValueCache` of S = `max_length` positions for all blocks.
+
+        Args:
+            batch_size: rows.
+            max_length: S.
+            dtype: of keys and values; by default the compute dtype.
+        """
         attention = self.blocks[0].self_attention
         return KeyValueCache.create(
             len(self.blocks),
@@ -85,11 +111,41 @@ class TransformerDecoder(TransformerStack):
             attention.num_kv_heads,
             max_length,
             attention.key_dim,
-            self.compute_dtype,
+            dtype or self.compute_dtype,
         )
 
+    def start(self, token_ids, padding_mask, max_new_tokens, beams=1, cache_dtype=None):
+        """Reads a prompt but for its last token, which the first step is given.
+
+        Args:
+            token_ids: (B, P) int32.
+            padding_mask: (B, P) boolean, True = real token, padding on the left.
+            max_new_tokens: L.
+            beams: G.
+            cache_dtype: as in `make_cache`.
+
+        Returns:
+            A `PromptedState` of N = B·G rows and S = P - 1 + L positions: those of the tokens that
+            are read, of which the last new one is none.
+        """
+        rows, length = ops.shape(token_ids)
+        cache = self.make_cache(rows, length - 1, cache_dtype)
+        if not (isinstance(length, int) and length == 1):
+            _, cache = self.step(token_ids[:, :-1], cache, padding_mask=padding_mask[:, :-1])
+        new = ops.ones((rows, max_new_tokens - 1), "bool")
+        mask = ops.concatenate([ops.cast(padding_mask, "bool"), new], axis=1)
+        if beams != 1:
+            mask = ops.repeat(mask, beams, axis=0)
+        return PromptedState(cache.extended(max_new_tokens).repeat(beams), mask)
+
     def step(
-        self, token_ids, cache, padding_mask=None, context_cache=None, context_padding_mask=None
+        self,
+        token_ids,
+        cache,
+        padding_mask=None,
+        context_cache=None,
+        context_padding_mask=None,
+        scores=None,
     ):
         """Hidden states of T more tokens of each row, given those in the cache.
 
@@ -100,13 +156,17 @@ class TransformerDecoder(TransformerStack):
                 learned and sinusoidal positions count real tokens only; or None.
             context_cache: what `project_context` returned, where the blocks attend to a context.
             context_padding_mask: (B, S) boolean over the context, or None.
+            scores: a list that is given a list of each block's attention scores; or None.
 
         Returns:
             `(hidden states (B, T, D), the advanced cache)`.
         """
-        x = self.embed_step(token_ids, cache.index, padding_mask)
+        positions = self.step_positions(token_ids, cache.index, padding_mask)
+        x = self.embed_step(token_ids, cache.index, positions)
         arguments = {
             "padding_mask": padding_mask,
+            **({} if positions is None else {"positions": positions}),
+            **({} if scores is None else {"return_attention_scores": True}),
             "attention_bias": self.attention_bias(
                 ops.shape(x)[1], ops.shape(cache.keys[0])[2], cache.index
             ),
@@ -116,16 +176,31 @@ class TransformerDecoder(TransformerStack):
             if context_cache is not None:
                 arguments["context_cache"] = context_cache[i]
                 arguments["context_padding_mask"] = context_padding_mask
-            x, layer = block(x, cache=cache.layer(i), **arguments)
+            x, *found, layer = block(x, cache=cache.layer(i, self.compute_dtype), **arguments)
             advanced.append(layer)
+            if scores is not None:
+                scores.append(found)
         return self.norm(x), KeyValueCache.from_layers(advanced)
 
-    def embed_step(self, token_ids, index, padding_mask):
-        """Embedded tokens that stand at the cached positions from `index` on."""
+    def step_positions(self, token_ids, index, padding_mask):
+        """Positions (B, T) or (T,) of tokens that stand at the cached positions from `index` on.
+
+        None stands for those from `index` on.
+        """
+        learned = isinstance(self.positions, LearnedPositions)
+        here = index + ops.arange(ops.shape(token_ids)[1], dtype="int32")  # (T,)
+        # Rows that are done, and guesses, may run on beyond what there are positions for.
         if padding_mask is None:
-            return self.embed({"token_ids": token_ids}, start_index=index)
+            if not learned or token_ids.shape[1] == 1:
+                return None
+            return ops.minimum(here, self.config.max_length - 1)
         padding = ops.cast(ops.logical_not(padding_mask), "int32")  # (B, S)
         before = ops.cumsum(padding, axis=1)  # how many of a row's positions are not real
-        here = index + ops.arange(ops.shape(token_ids)[1], dtype="int32")  # (T,)
         positions = ops.maximum(here - ops.take(before, here, axis=1), 0)  # (B, T)
+        return ops.minimum(positions, self.config.max_length - 1) if learned else positions
+
+    def embed_step(self, token_ids, index, positions):
+        """Embedded tokens that stand at the cached positions from `index` on."""
+        if positions is None:
+            return self.embed({"token_ids": token_ids}, start_index=index)
         return self.embed({"token_ids": token_ids, "positions": positions})

@@ -32,6 +32,7 @@ class SequenceClassifier(Head):
             in DistilBERT, "gelu" in ELECTRA; None for no such layer.
         head_dropout: rate before the classes; by default the configuration's `dropout`.
         pooled_dropout: whether pool(…) is dropped out too, at that rate, as in RoBERTa and ELECTRA.
+        labels: names of the C classes, or None.
         block: a subclass of `TransformerEncoderBlock`, or None for itself.
 
     Call:
@@ -67,6 +68,7 @@ class SequenceClassifier(Head):
         head_activation="tanh",
         head_dropout=None,
         pooled_dropout=False,
+        labels=None,
         **kwargs,
     ):
         check_positive("num_classes", num_classes)
@@ -78,6 +80,7 @@ class SequenceClassifier(Head):
         self.head_activation = head_activation
         self.head_dropout = config.dropout if head_dropout is None else head_dropout
         self.pooled_dropout = pooled_dropout
+        self.labels = check_labels(labels, num_classes)
         check_rate("head_dropout", self.head_dropout)
         super().__init__(config, **kwargs)
 
@@ -121,6 +124,7 @@ class SequenceClassifier(Head):
             "head_activation": self.head_activation,
             "head_dropout": self.head_dropout,
             "pooled_dropout": self.pooled_dropout,
+            **labels_config(self.labels),
         }
 
 
@@ -134,6 +138,7 @@ class TokenClassifier(Head):
         config: an `EncoderConfig`.
         num_classes: C.
         head_dropout: rate before the classes; by default the configuration's `dropout`.
+        labels: names of the C classes, or None.
         block: a subclass of `TransformerEncoderBlock`, or None for itself.
 
     Call:
@@ -160,9 +165,10 @@ class TokenClassifier(Head):
 
     backbone_class = TransformerEncoder
 
-    def __init__(self, config, num_classes, head_dropout=None, **kwargs):
+    def __init__(self, config, num_classes, head_dropout=None, labels=None, **kwargs):
         check_positive("num_classes", num_classes)
         self.num_classes = num_classes
+        self.labels = check_labels(labels, num_classes)
         self.head_dropout = config.dropout if head_dropout is None else head_dropout
         check_rate("head_dropout", self.head_dropout)
         super().__init__(config, **kwargs)
@@ -190,6 +196,7 @@ class TokenClassifier(Head):
             **super().get_config(),
             "num_classes": self.num_classes,
             "head_dropout": self.head_dropout,
+            **labels_config(self.labels),
         }
 
 
@@ -292,9 +299,10 @@ class SentenceEmbedder(Head):
     Example:
 
     >>> import numpy as np
+    >>> from keras import ops
     >>> from keras_transformer.models import EncoderConfig
     >>> config = EncoderConfig(vocab_size=11, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16)
-    >>> vector = np.asarray(SentenceEmbedder(config)(np.array([[5, 6, 7]])))
+    >>> vector = ops.convert_to_numpy(SentenceEmbedder(config)(np.array([[5, 6, 7]])))
     >>> vector.shape, round(float((vector**2).sum()), 4)
     ((1, 8), 1.0)
 
@@ -333,3 +341,20 @@ class SentenceEmbedder(Head):
 def inputs_present(inputs):
     """Named inputs without those that are missing."""
     return {name: value for name, value in inputs.items() if value is not None}
+
+
+def check_labels(labels, num_classes):
+    """The names of the classes as a tuple, or None."""
+    if labels is None:
+        return None
+    labels = tuple(labels)
+    if len(labels) != num_classes or len(set(labels)) != num_classes:
+        raise ValueError(
+            f"labels must be {num_classes} different names, one for each class; received {labels}"
+        )
+    return labels
+
+
+def labels_config(labels):
+    """The labels as a part of a model's configuration, where there are any."""
+    return {} if labels is None else {"labels": list(labels)}

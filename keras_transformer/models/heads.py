@@ -88,20 +88,45 @@ class Seq2SeqLM(LanguageHead):
         found = self.backbone.trace(inputs)
         return {name: found[name] for name in ("encoder", "decoder", "cross")}
 
-    def start(self, inputs, max_length, beams=1):
+    def start(self, inputs, max_length, beams=1, cache_dtype=None):
         """Encodes the sources and prepares decoding; see `Transformer.start`."""
-        return self.backbone.start(inputs, max_length, beams=beams)
+        return self.backbone.start(inputs, max_length, beams=beams, cache_dtype=cache_dtype)
 
     def step(self, token_ids, state):
         """Logits (N, T, V) of the tokens after `token_ids` (N, T), and the advanced state."""
-        hidden, state = self.backbone.step(token_ids, state)
+        hidden, state = self.step_hidden(token_ids, state)
         return self.logits(hidden), state
+
+    def step_hidden(self, token_ids, state):
+        """Hidden states (N, T, D) of `token_ids` (N, T), and the advanced state."""
+        return self.backbone.step(token_ids, state)
+
+    def step_attention(self, token_ids, state):
+        """As `step_hidden`, and how much each source token was attended to.
+
+        Returns:
+            `(hidden states (N, T, D), attention (N, T, S) float32, state)`, the attention being
+            the mean over layers and heads, so that it sums to 1.
+        """
+        scores = []
+        hidden, state = self.backbone.step(token_ids, state, scores)
+        layers = [ops.mean(cross, axis=1) for _, cross in scores]
+        return hidden, sum(layers) / len(layers), state
+
+    def source_mask(self, state):
+        """(B, S) boolean: which tokens of the sources are real."""
+        return state.context_mask
+
+    def rewind(self, state, count):
+        """The state as it was before the last `count` tokens."""
+        cache = state.cache._replace(index=state.cache.index - count)
+        return state._replace(cache=cache)
 
     def reorder(self, state, rows):
         """The state whose row i continues row `rows[i]`; rows of one source stay with it."""
         return state._replace(cache=state.cache.reorder(rows))
 
-    def generate(self, inputs, max_new_tokens=None, method=None):
+    def generate(self, inputs, max_new_tokens=None, method=None, **options):
         """Generates target sequences.
 
         Args:
@@ -109,7 +134,9 @@ class Seq2SeqLM(LanguageHead):
                 `encoder_token_ids` and perhaps `encoder_padding_mask`.
             max_new_tokens: the longest target in tokens, the ending one included; by default
                 `config.max_length`.
-            method: `generation.Greedy()` (the default) or `generation.BeamSearch(...)`.
+            method: `generation.Greedy()` (the default), `generation.BeamSearch(...)`,
+                `generation.Sampling(...)` or alike.
+            **options: as `generation.generate` takes them.
 
         Returns:
             `generation.Generated` with `sequences`, `lengths` and `scores`.
@@ -120,4 +147,4 @@ class Seq2SeqLM(LanguageHead):
         """
         from keras_transformer import generation
 
-        return generation.generate(self, inputs, max_new_tokens=max_new_tokens, method=method)
+        return generation.generate(self, inputs, max_new_tokens, method, **options)

@@ -145,4 +145,79 @@ class CausalLM(LanguageHead):
         self.build_output(self.backbone.token_embedding, self.config.tie_embeddings)
 
     def call(self, inputs, training=None):
-        return self.output_embedding(self.backbone(inputs, training=training), reverse=True)
+        return self.logits(self.backbone(inputs, training=training))
+
+    def logits(self, hidden):
+        """The decoder's states (B, T, D) as logits (B, T, V)."""
+        return self.output_embedding(hidden, reverse=True)
+
+    def prompt(self, inputs):
+        """The tokens that generated ones follow: `(tokens, mask)` (B, P), padding on the left."""
+        tokens = ops.cast(inputs["token_ids"], "int32")
+        mask = inputs.get("padding_mask")
+        if mask is None:
+            return tokens, ops.ones_like(tokens, dtype="bool")
+        return left_padded(tokens, ops.cast(mask, "bool"))
+
+    def start(self, inputs, max_new_tokens, beams=1, cache_dtype=None):
+        """Reads the prompts but for their last tokens; see `TransformerDecoder.start`."""
+        tokens, mask = self.prompt(inputs)
+        return self.backbone.start(tokens, mask, max_new_tokens, beams, cache_dtype)
+
+    def step(self, token_ids, state):
+        """Logits (N, T, V) of the tokens after `token_ids` (N, T), and the advanced state."""
+        hidden, state = self.step_hidden(token_ids, state)
+        return self.logits(hidden), state
+
+    def step_hidden(self, token_ids, state):
+        """Hidden states (N, T, D) of `token_ids` (N, T), and the advanced state."""
+        hidden, cache = self.backbone.step(token_ids, state.cache, padding_mask=state.padding_mask)
+        return hidden, state._replace(cache=cache)
+
+    def rewind(self, state, count):
+        """The state as it was before the last `count` tokens."""
+        cache = state.cache._replace(index=state.cache.index - count)
+        return state._replace(cache=cache)
+
+    def reorder(self, state, rows):
+        """The state whose row i continues row `rows[i]`; rows of one prompt stay with it."""
+        return state._replace(cache=state.cache.reorder(rows))
+
+    def generate(self, inputs, max_new_tokens=None, method=None, **options):
+        """Generates what follows prompts.
+
+        Args:
+            inputs: token ids (B, P), a ragged list of them, or a dictionary with `token_ids` and
+                perhaps `padding_mask`; padding may stand on either side.
+            max_new_tokens: new tokens at most, the ending one included; by default as many as
+                `config.max_length` leaves room for.
+            method: `generation.Greedy()` (the default), `generation.BeamSearch(...)`,
+                `generation.Sampling(...)` or alike.
+            **options: as `generation.generate` takes them.
+
+        Returns:
+            `generation.Generated`: `sequences` has the new tokens only, without the prompt.
+
+        Raises:
+            ValueError: token ids outside the vocabulary, an empty prompt, or more tokens than
+                `config.max_length` in prompt and limit together.
+
+        Example:
+
+        >>> from keras_transformer.models import DecoderConfig
+        >>> config = DecoderConfig(
+        ...     vocab_size=11, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=32)
+        >>> CausalLM(config).generate([[5, 6, 7], [8]], max_new_tokens=4).sequences.shape
+        (2, 1, 4)
+        """
+        from keras_transformer import generation
+
+        return generation.generate(self, inputs, max_new_tokens, method, **options)
+
+
+def left_padded(tokens, mask):
+    """The rows of `tokens` and `mask` (B, P) with all padding moved to the left."""
+    place = ops.arange(ops.shape(tokens)[1], dtype="int32")
+    real = ops.cast(mask, "int32")
+    order = ops.argsort(real * ops.shape(tokens)[1] + place, axis=1)  # padding first, else as is
+    return ops.take_along_axis(tokens, order, axis=1), ops.take_along_axis(mask, order, axis=1)

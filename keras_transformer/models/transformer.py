@@ -139,13 +139,14 @@ class Transformer(ConfiguredModel):
         """The encoder's hidden states: (B, S) tokens to (B, S, D)."""
         return self.encoder(encoder_inputs(token_ids, padding_mask), training=training)
 
-    def start(self, inputs, max_length, beams=1):
+    def start(self, inputs, max_length, beams=1, cache_dtype=None):
         """Encodes the sources and prepares decoding.
 
         Args:
             inputs: a dictionary of `encoder_token_ids` (B, S) and perhaps `encoder_padding_mask`.
             max_length: how many positions the cache holds.
             beams: G, hypotheses for each source.
+            cache_dtype: of the cached keys and values; by default the compute dtype.
 
         Returns:
             A `DecodingState` for N = B·G rows.
@@ -155,15 +156,18 @@ class Transformer(ConfiguredModel):
         if mask is None:
             mask = ops.ones_like(token_ids, dtype="bool")
         context = self.encode(token_ids, mask, training=False)
-        cache = self.decoder.make_cache(ops.shape(token_ids)[0] * beams, max_length)
+        rows = ops.shape(token_ids)[0] * beams
+        cache = self.decoder.make_cache(rows, max_length, cache_dtype)
         return DecodingState(cache, self.decoder.project_context(context), mask)
 
-    def step(self, token_ids, state):
+    def step(self, token_ids, state, scores=None):
         """Decodes T more tokens of each row, given those before.
 
         Args:
             token_ids: (N, T) int32; T is 1 while generating.
             state: the `DecodingState` so far.
+            scores: a list that is given, for each block, its attention scores (N, H, T, ·) to the
+                target and to the source; or None.
 
         Returns:
             `(hidden states (N, T, D), the advanced state)`.
@@ -173,6 +177,7 @@ class Transformer(ConfiguredModel):
             state.cache,
             context_cache=state.context,
             context_padding_mask=state.context_mask,
+            scores=scores,
         )
         return hidden, state._replace(cache=cache)
 

@@ -3,9 +3,7 @@
 B texts, S source tokens, T target tokens
 """
 
-import sys
 import warnings
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import keras
@@ -15,12 +13,12 @@ from keras_transformer import generation
 from keras_transformer.generation.decoding import check_positive
 from keras_transformer.generation.inputs import bucket
 from keras_transformer.models import Seq2SeqLM
+from keras_transformer.tasks.task import list_of_strings, progress_bar
 from keras_transformer.tasks.translation import Alignment, Alternative, Translation
 from keras_transformer.text import SentencePieceTokenizer
 
 # From this many batches on, XLA has repaid what its compilation costs.
 BATCHES_WORTH_XLA = 4
-BATCHES_WORTH_A_BAR = 4
 
 
 class Translator:
@@ -99,7 +97,7 @@ class Translator:
         if isinstance(texts, str):
             name, lines = "text", [texts]
         else:
-            name, lines = "texts", _list_of_strings(texts)
+            name, lines = "texts", list_of_strings(texts)
         check_positive("batch_size", batch_size)
         method = search_method(beam_size, length_penalty, n_best)
         sources = self._sources(lines, name, truncate)
@@ -109,7 +107,7 @@ class Translator:
         order = [i for i in np.argsort([len(ids) for ids in sources]) if len(sources[i]) > 1]
         answers = [Translation("", 0.0) for _ in lines]
         batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-        bar = _bar(progress, len(order), len(batches))
+        bar = progress_bar(progress, len(order), len(batches))
         for rows in batches:
             batch = [sources[i] for i in rows]
             found = generation.generate(
@@ -266,19 +264,3 @@ def _check_parts(model, tokenizer):
                 f"The tokenizer does not belong to the model: its {name} is {ours}, "
                 f"the model's is {theirs}."
             )
-
-
-def _list_of_strings(texts):
-    if isinstance(texts, (bytes, Mapping)) or not isinstance(texts, Iterable):
-        raise TypeError(f"texts must be a string or a list of them, got {type(texts).__name__}.")
-    texts = list(texts)
-    for i, line in enumerate(texts):
-        if not isinstance(line, str):
-            raise TypeError(f"texts[{i}] must be a string, got {type(line).__name__}.")
-    return texts
-
-
-def _bar(progress, num_texts, num_batches):
-    if progress is None:
-        progress = sys.stdout.isatty() and num_batches >= BATCHES_WORTH_A_BAR
-    return keras.utils.Progbar(num_texts, unit_name="text") if progress and num_texts else None

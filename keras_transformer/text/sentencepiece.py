@@ -1,44 +1,55 @@
 """SentencePiece: text to subword ids and back, BPE or unigram."""
 
 import base64
-import gzip
 import hashlib
-import io
-import operator
-import os
-import re
-import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import sentencepiece
 
-FILE_NAME = "tokenizer.model"
-MODEL_TYPES = ("bpe", "unigram")
-NORMALIZATIONS = ("nmt_nfkc", "nmt_nfkc_cf", "nfkc", "nfkc_cf", "identity")
-# The largest published models have some 20 MB: more is no SentencePiece model.
-MAX_FILE_BYTES = 256 * 2**20
-# Unigram training sums per thread: another number of threads would give another vocabulary.
-TRAINING_THREADS = 16
-ROW = "a sequence of token ids"
+from keras_transformer.text.added_tokens import AddedTokens
+from keras_transformer.text.id_layout import layout_of, plain_layout
+from keras_transformer.text.sentencepiece_files import (
+    find_model,
+    read_model,
+    write_file,
+    write_folder,
+)
+from keras_transformer.text.sentencepiece_training import train_model
+from keras_transformer.text.tokenizer import Tokenizer, max_length_of
+
+SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # how pieces spell a space
+UNKNOWN = " \N{DOUBLE QUESTION MARK} "  # how an unknown piece is decoded
+# After a serialized model, whose later fields win: normalizer_spec {add_dummy_prefix: false}.
+NO_PREFIX = b"\x1a\x02\x18\x00"
+OPENS_CODE, CLOSES_CODE = ">>", "<<"  # around Marian's language codes
 
 
-class SentencePieceTokenizer:
+class SentencePieceTokenizer(Tokenizer):
     """Cuts text into the subwords of a SentencePiece model, and joins them again.
 
     White space is part of the pieces (as `▁`), so that decoding needs no rule for it. Tokenizers
-    made by `train` have the special ids pad 0, unk 1, bos 2 and eos 3; a model loaded from
-    elsewhere keeps its own (-1 where it has none). Special ids are never found in text: the string
-    `"</s>"` is cut like any other.
+    made by `train` have the special ids pad 0, unk 1, bos 2 and eos 3, which are never found in
+    text: the string `"</s>"` is cut like any other; a bare model loaded from elsewhere keeps its
+    own (-1 where it has none).
+
+    A tokenizer of a published family (`load` finds out which: T5, mT5, XLM-R, CamemBERT, mBART,
+    mBART-50, Pegasus, Marian, Llama) has the ids and the template that its models were trained
+    with, and finds special tokens in text, as Hugging Face's does. The text between them is cut by
+    SentencePiece itself, the engine that these models were trained with, also where Hugging Face's
+    `tokenizers` imitates it with a difference (docs/decisions/0011-sentencepiece.md).
 
     A malformed UTF-8 sequence, and a lone surrogate of a Python string, stands for U+FFFD, here and
     in the graph twin. Training files are stricter: there it is an error.
 
     Args:
         model_proto: the serialized SentencePiece model as bytes. Use `train` or `load` to get one.
+        settings: what `tokenizer_config.json` says of a family's tokenizer, its `tokenizer_class`
+            above all; None for the ids of the pieces themselves.
+        words: Marian's strings in the order of their ids.
+        target_proto: Marian's model for the other language.
 
     Raises:
-        ValueError: where `model_proto` is no SentencePiece model.
+        ValueError: where `model_proto` is no SentencePiece model, or does not fit `settings`.
 
     Example:
 
@@ -52,8 +63,8 @@ class SentencePieceTokenizer:
         Kudo and Richardson, SentencePiece (2018), https://arxiv.org/abs/1808.06226
     """
 
-    def __init__(self, model_proto: bytes):
-        self._read(model_proto, "model_proto")
+    def __init__(self, model_proto: bytes, settings=None, words=(), target_proto=None):
+        self._read("model_proto", model_proto, settings, words, target_proto)
 
     @classmethod
     def train(
@@ -89,303 +100,278 @@ class SentencePieceTokenizer:
             ValueError: invalid UTF-8 (with file and line), no text at all, a `vocab_size` that the
                 text cannot fill or that cannot hold its characters (with the limit), a bad setting.
         """
-        _check_settings(vocab_size, model_type, character_coverage, normalization)
-        lines = [line for line in _read_sources(sources) if line.strip()]
-        if not lines:
-            raise ValueError("sources has no text to train on: every line is blank.")
-        proto = io.BytesIO()
-        try:
-            sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(lines),
-                model_writer=proto,
-                vocab_size=vocab_size,
-                model_type=model_type,
-                character_coverage=character_coverage,
-                normalization_rule_name=normalization,
-                byte_fallback=byte_fallback,
-                user_defined_symbols=list(user_defined_symbols),
-                # Longer lines would be dropped without a word.
-                max_sentence_length=max(10, *(len(line.encode()) + 1 for line in lines)),
-                num_threads=TRAINING_THREADS,
-                pad_id=0,
-                unk_id=1,
-                bos_id=2,
-                eos_id=3,
-                minloglevel=2,
-            )
-        except RuntimeError as error:
-            raise ValueError(_explain(str(error), vocab_size)) from error
-        return cls(proto.getvalue())
+        settings = (character_coverage, normalization, byte_fallback, user_defined_symbols)
+        return cls(train_model(sources, vocab_size, model_type, *settings))
 
     @classmethod
     def load(cls, path) -> "SentencePieceTokenizer":
-        """Reads a SentencePiece model file, or `tokenizer.model` in a folder.
+        """Reads a SentencePiece model file, or the tokenizer of a folder.
+
+        Args:
+            path: a model file, whose ids are those of its pieces; or a folder with
+                `tokenizer.model`; or one in the Hugging Face layout, with `tokenizer_config.json`
+                and the model file (for Marian `source.spm`, `target.spm` and `vocab.json`).
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is no SentencePiece model.
+            ValueError: the file is no SentencePiece model, or the family is not known.
         """
-        path = Path(path)
+        path, arguments = Path(path), {}
         if path.is_dir():
-            path = path / FILE_NAME
-        if not path.is_file():
-            raise FileNotFoundError(f"No tokenizer at {path}.")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(f"{path} is no SentencePiece model: {path.stat().st_size:,} bytes.")
+            path, arguments = find_model(path)
         tokenizer = cls.__new__(cls)
-        tokenizer._read(path.read_bytes(), str(path))
+        tokenizer._read(str(path), read_model(path), **arguments)
         return tokenizer
 
     def save(self, path) -> Path:
-        """Writes the model to a path that ends in `.model`, or as `tokenizer.model` into a folder.
+        """Writes the model to a path that ends in `.model`, or all files into a folder.
 
-        The file is there whole or not at all: what was there before stays until it is. Returns the
-        path of the file.
+        That is `tokenizer.model`, or the files of the family that `load` and Hugging Face's
+        transformers read. Each file is there whole or not at all: what was there before stays until
+        it is. Returns the path of the model.
         """
         path = Path(path)
-        if path.suffix != ".model" or path.is_dir():
-            path = path / FILE_NAME
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_atomically(path, self.model_proto)
-        return path
+        if path.suffix == ".model" and not path.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return write_file(path, self.model_proto)
+        return write_folder(path, *self._arguments)
 
-    def encode(self, text):
-        """Text to ids, without bos and eos.
-
-        Args:
-            text: a string (or UTF-8 bytes), or a list of them.
-
-        Returns:
-            A list of int for one string, a list of lists for a list.
-        """
-        if isinstance(text, (str, bytes)):
-            return self._processor.encode(_clean(text))
-        return self._processor.encode([_clean(line, i) for i, line in _items(text)])
-
-    def decode(self, ids):
-        """Ids to text; pad, bos and eos are dropped, unk becomes ` ⁇ `.
+    def with_language(self, code: str) -> "SentencePieceTokenizer":
+        """This tokenizer with the language of its template changed, as mBART's is for each text.
 
         Args:
-            ids: one sequence of ids (list or array), or a list (or 2-D array) of sequences.
-
-        Returns:
-            A string for one sequence, a list of strings for a list of them. `[]` is one empty
-            sequence.
+            code: a language code of the family, such as `"de_DE"`.
 
         Raises:
-            ValueError: an id outside of [0, vocab_size).
+            ValueError: the family has no such code.
         """
-        if hasattr(ids, "tolist"):
-            rows_given = ids.ndim > 1
-            ids = ids.tolist()
-        else:
-            rows_given = len(ids) > 0 and getattr(ids[0], "ndim", hasattr(ids[0], "__len__")) > 0
-        if rows_given:
-            return self._processor.decode([self._known(row) for row in ids]) if ids else []
-        return self._processor.decode(self._known(ids))
+        codes = self._added.ids if self._layout.language >= 0 else {}
+        if code not in codes:
+            raise ValueError(f"code must be a language code of the tokenizer; got {code!r}.")
+        proto, settings, *others = self._arguments
+        return type(self)(proto, {**settings, "src_lang": code}, *others)
+
+    def for_target(self) -> "SentencePieceTokenizer":
+        """The tokenizer of the target language: Marian's has its own model, for the same ids."""
+        if self._arguments[3] is None:
+            return self
+        proto, settings, words, target = self._arguments
+        return type(self)(target, settings, words, proto)
 
     def pieces(self, ids) -> list[str]:
         """The pieces that a sequence of ids stands for, special ones included: `["▁dog", "s"]`."""
-        return [self._processor.id_to_piece(i) for i in self._checked(ids)]
+        return [self._names[i] for i in self._checked(ids)]
+
+    def id_of(self, piece: str) -> int:
+        """The id of a piece, or `unk_id`."""
+        return self._ids.get(piece, self.unk_id)
 
     def graph_twin(self):
-        """This tokenizer as a `tf.Module`, for a TensorFlow graph: see `text.graph.GraphTokenizer`.
+        """This tokenizer as a `tf.Module`: see `text.graph_sentencepiece`.
 
         Raises:
             ImportError: where tensorflow-text is not installed.
         """
-        from keras_transformer.text.graph import GraphTokenizer
+        from keras_transformer.text.graph_sentencepiece import GraphSentencePieceTokenizer
 
-        return GraphTokenizer(self)
+        return GraphSentencePieceTokenizer(self)
 
     @property
     def model_proto(self) -> bytes:
         """The serialized SentencePiece model."""
-        return self._proto
+        return self._arguments[0]
+
+    @property
+    def layout(self):
+        """Which ids the pieces have: an `IdLayout`."""
+        return self._layout
+
+    @property
+    def added_tokens(self) -> AddedTokens:
+        """What finds the layout's added tokens in text."""
+        return self._added
+
+    @property
+    def model_protos(self) -> tuple[bytes, bytes]:
+        """The models that cut text with, and without, a space put before it."""
+        proto = self.model_proto
+        return proto, proto if self._layout.prefix is None else proto + NO_PREFIX
+
+    @property
+    def pieces_of_ids(self) -> list[int]:
+        """For each id the piece that has it in the SentencePiece model, 0 where there is none."""
+        return [self._piece_of.get(id, 0) for id in range(self.vocab_size)]
 
     @property
     def fingerprint(self) -> str:
-        """The sha256 of the model: equal for tokenizers that cut alike in every case."""
-        return hashlib.sha256(self._proto).hexdigest()
+        """A sha256, of a bare model its own: equal for tokenizers that cut alike in every case."""
+        proto, settings, *_ = self._arguments
+        return hashlib.sha256(proto).hexdigest() if settings is None else super().fingerprint
 
     @property
     def vocab_size(self) -> int:
-        return self._processor.vocab_size()
-
-    @property
-    def pad_id(self) -> int:
-        return self._processor.pad_id()
-
-    @property
-    def unk_id(self) -> int:
-        return self._processor.unk_id()
-
-    @property
-    def bos_id(self) -> int:
-        return self._processor.bos_id()
-
-    @property
-    def eos_id(self) -> int:
-        return self._processor.eos_id()
+        return self._layout.vocab_size
 
     @property
     def special_ids(self) -> tuple[int, ...]:
-        """The ids that decoding drops: pad, bos and eos, as far as the model has them."""
-        return tuple(i for i in (self.pad_id, self.bos_id, self.eos_id) if i >= 0)
+        """The ids that decoding drops: special tokens but unk, and ids that stand for nothing."""
+        return self._special_ids
 
     def get_config(self) -> dict:
         """All of the tokenizer, as JSON can hold it."""
-        return {"model_proto": base64.b64encode(self._proto).decode("ascii")}
+        proto, settings, words, target = self._arguments
+        config = {"model_proto": base64.b64encode(proto).decode("ascii")}
+        if settings is not None:
+            config |= {"settings": settings, "words": list(words)}
+        if target is not None:
+            config["target_proto"] = base64.b64encode(target).decode("ascii")
+        return config
 
     @classmethod
     def from_config(cls, config: dict) -> "SentencePieceTokenizer":
         """The tokenizer of a `get_config`."""
-        return cls(base64.b64decode(config["model_proto"]))
+        protos = ("model_proto", "target_proto")
+        decoded = {name: base64.b64decode(config[name]) for name in protos if name in config}
+        return cls(**{**config, **decoded})
 
-    def _read(self, proto, name):
-        if not isinstance(proto, bytes):
-            raise TypeError(f"{name} must be bytes, got {type(proto).__name__}.")
-        processor = sentencepiece.SentencePieceProcessor()
-        try:
-            # An empty message would leave a processor that aborts on use.
-            if not proto or not processor.LoadFromSerializedProto(proto):
-                raise RuntimeError("it is empty")
-        except RuntimeError as error:
-            raise ValueError(f"{name} is no SentencePiece model: {error}.") from error
-        self._proto, self._processor = proto, processor
+    # Cutting -------------------------------------------------------------------------------------
 
-    def _checked(self, ids):
-        """The ids as a list of int, each in the vocabulary."""
-        try:
-            ids = [operator.index(i) for i in ids]
-        except TypeError:
-            raise TypeError(f"ids must be {ROW} or a list of such, got {ids!r:.80}.") from None
-        for i in ids:
-            if not 0 <= i < self.vocab_size:
-                raise ValueError(f"ids must be in [0, {self.vocab_size}), got {i}.")
-        return ids
+    def _encode(self, lines):
+        if self._is_plain:
+            return self._processor.encode(lines)
+        rows = [[] for _ in lines]
+        for (row, _, _, id, _), found in self._encoded(lines, self._ids_alone):
+            rows[row] += found if id is None else [id]
+        return rows
 
-    def _known(self, ids):
-        special = self.special_ids
-        return [i for i in self._checked(ids) if i not in special]
+    def _encode_with_offsets(self, lines):
+        rows = [([], []) for _ in lines]
+        for (row, start, end, id, _), found in self._encoded(lines, self._ids_with_offsets):
+            ids, offsets = found if id is None else ([id], [(0, end - start)])
+            rows[row][0].extend(ids)
+            rows[row][1].extend([(start + a, start + b) for a, b in offsets] if start else offsets)
+        return rows
+
+    def _encoded(self, lines, cut):
+        """The parts of all lines, each with what `cut` makes of its text."""
+        parts = [part for row, line in enumerate(lines) for part in self._split(row, line)]
+        found = [None] * len(parts)
+        for processor, prefixed in ((self._processor, True), (self._bare, False)):
+            chosen = [i for i, part in enumerate(parts) if part[3] is None and part[4] == prefixed]
+            texts = [lines[parts[i][0]][parts[i][1] : parts[i][2]] for i in chosen]
+            for i, result in zip(chosen, cut(processor, texts) if texts else (), strict=True):
+                found[i] = result
+        return zip(parts, found, strict=True)
+
+    def _split(self, row, line):
+        """The line as (row, start, end, id or None for text, whether a prefix is put before)."""
+        for start, end, id in self._added.split(line):
+            if id is None and self._layout.words and line.startswith(OPENS_CODE, start):
+                close = line.find(CLOSES_CODE, start, end)
+                if close >= 0:
+                    code = line[start : close + len(CLOSES_CODE)]
+                    yield row, start, start + len(code), self.id_of(code), False
+                    start += len(code)
+            yield row, start, end, id, self._is_prefixed(line, start)
+
+    def _is_prefixed(self, line, start):
+        """Whether the text from `start` on gets a space put before it."""
+        scheme = self._layout.prefix
+        if scheme is None:
+            return True
+        possible = scheme == "always" or (scheme == "first" and start == 0)
+        return possible and not line.startswith((" ", SPACE), start)
+
+    def _ids_alone(self, processor, texts):
+        if self._layout.words:
+            get, unknown = self._ids.get, self.unk_id
+            rows = processor.encode(texts, return_type=str)
+            return [[get(piece, unknown) for piece in row] for row in rows]
+        rows = processor.encode(texts)
+        if self._is_identity:
+            return rows
+        ids = self._layout.piece_ids
+        return [[ids[i] for i in row] for row in rows]
+
+    def _ids_with_offsets(self, processor, texts):
+        found = processor.encode(texts, return_type="offset_mapping")
+        if self._layout.words:
+            get, unknown = self._ids.get, self.unk_id
+            return [([get(p, unknown) for p in row["pieces"]], row["offsets"]) for row in found]
+        ids = self._layout.piece_ids
+        return [([ids[i] for i in row["ids"]], row["offsets"]) for row in found]
+
+    # Joining -------------------------------------------------------------------------------------
+
+    def _decode(self, rows):
+        if self.spelled:
+            texts = (b"".join([self.spelled[i] for i in row]) for row in rows)
+            return [text.decode("utf-8", "replace").strip(" ") for text in texts]
+        if not self._is_identity:
+            pieces = self._piece_of
+            rows = [[pieces[i] for i in row] for row in rows]
+        return self._processor.decode(rows)
+
+    # Setting up ----------------------------------------------------------------------------------
+
+    def _read(self, name, proto, settings=None, words=(), target_proto=None):
+        self._arguments = proto, settings, tuple(words), target_proto
+        self._processor = self._bare = processor = _processor(proto, name)
+        if settings is None:
+            layout = plain_layout(processor)
+        else:
+            layout = layout_of(processor, settings, tuple(words))
+        self._layout, self.template = layout, layout.template
+        if layout.prefix is not None:
+            self._bare = _processor(self.model_protos[1], name)
+        self._added = AddedTokens(layout.added)
+        for role, id in layout.roles.items():
+            setattr(self, f"{role}_id", id)
+        self.max_length = max_length_of(settings or {})
+        size = processor.get_piece_size()
+        self._is_identity = layout.piece_ids == tuple(range(size))
+        self._is_plain = settings is None
+        self._piece_of = {id: i for i, id in reversed(list(enumerate(layout.piece_ids)))}
+        pieces = [processor.id_to_piece(i) for i in range(size)]
+        names = dict(zip(layout.piece_ids, pieces, strict=True))
+        if words:
+            names = dict(enumerate(words))
+        names |= {token.id: token.content for token in layout.added}
+        self._names = [names.get(id, "") for id in range(layout.vocab_size)]
+        self._ids = {name: id for id, name in names.items()}
+        empty = [id for id, name in enumerate(self._names) if not name]
+        special = {*super().special_ids, *self._added.special_ids, *empty} - {self.unk_id}
+        self._special_ids = tuple(sorted(special))
+        own = {*self._piece_of, *self._special_ids}
+        if words or any(token.id not in own for token in layout.added):
+            # Where SentencePiece itself cannot join ids: the text of each as UTF-8.
+            self.spelled = [_spelling(name) for name in self._names]
+            self.spelled[self.unk_id] = UNKNOWN.encode()
+        else:
+            self.spelled = None
 
     def __getstate__(self):
-        return self._proto
+        return self._arguments
 
-    def __setstate__(self, proto):
-        self._read(proto, "the pickled tokenizer")
-
-    def __eq__(self, other):
-        return isinstance(other, SentencePieceTokenizer) and self._proto == other._proto
-
-    def __hash__(self):
-        return hash(self._proto)
-
-    def __repr__(self):
-        return f"SentencePieceTokenizer(vocab_size={self.vocab_size}, {self.fingerprint[:8]})"
+    def __setstate__(self, arguments):
+        self._read("the pickled tokenizer", *arguments)
 
 
-def _clean(text, index=None):
-    """The string with U+FFFD for what is no Unicode text."""
-    if isinstance(text, bytes):
-        return text.decode("utf-8", "replace")
-    if not isinstance(text, str):
-        name = "text" if index is None else f"text[{index}]"
-        raise TypeError(f"{name} must be a string, got {type(text).__name__}.")
+def _processor(proto, name):
+    if not isinstance(proto, bytes):
+        raise TypeError(f"{name} must be bytes, got {type(proto).__name__}.")
+    processor = sentencepiece.SentencePieceProcessor()
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        # By way of UTF-16, two surrogates that make a pair become its character.
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+        # An empty message would leave a processor that aborts on use.
+        if not proto or not processor.LoadFromSerializedProto(proto):
+            raise RuntimeError("it is empty")
+    except RuntimeError as error:
+        raise ValueError(f"{name} is no SentencePiece model: {error}.") from error
+    return processor
 
 
-def _items(text):
-    if not isinstance(text, Iterable):
-        raise TypeError(f"text must be a string or a list of strings, got {type(text).__name__}.")
-    return enumerate(text)
-
-
-def _check_settings(vocab_size, model_type, character_coverage, normalization):
-    if isinstance(vocab_size, bool) or not isinstance(vocab_size, int) or vocab_size < 1:
-        raise ValueError(f"vocab_size must be a positive integer, got {vocab_size!r}.")
-    if model_type not in MODEL_TYPES:
-        raise ValueError(f"model_type must be one of {MODEL_TYPES}, got {model_type!r}.")
-    if normalization not in NORMALIZATIONS:
-        raise ValueError(f"normalization must be one of {NORMALIZATIONS}, got {normalization!r}.")
-    if not 0 < character_coverage <= 1:
-        raise ValueError(f"character_coverage must be in (0, 1], got {character_coverage!r}.")
-
-
-def _read_sources(sources):
-    """All lines of all sources, one after the other."""
-    if isinstance(sources, (str, os.PathLike)):
-        sources = [sources]
-    for i, source in enumerate(sources):
-        if isinstance(source, (str, os.PathLike)):
-            yield from _read_file(source, f"sources[{i}]")
-        elif isinstance(source, Iterable) and not isinstance(source, bytes):
-            for j, line in enumerate(source):
-                if not isinstance(line, str):
-                    raise TypeError(
-                        f"sources[{i}][{j}] must be a line of text, got {type(line).__name__}."
-                    )
-                yield _clean(line)
-        else:
-            raise TypeError(
-                f"sources[{i}] must be a path or a list of lines, got {type(source).__name__}."
-            )
-
-
-def _read_file(path, name):
-    # A line given by mistake for a path may be too long for one, or hold a NUL.
-    try:
-        found = Path(path).is_file()
-    except (OSError, ValueError):
-        found = False
-    if not found:
-        raise FileNotFoundError(
-            f"{name} is no file: {str(path)[:200]!r}. To train on lines, give a list of lists: "
-            "train([lines], ...)."
-        )
-    opener = gzip.open if str(path).endswith(".gz") else open
-    try:
-        with opener(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    # The byte order mark belongs to the file, not to its first word.
-                    yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    message = f"{path}:{number} is not valid UTF-8: {error.reason}."
-                    raise ValueError(message) from None
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise ValueError(f"{path} is no whole gzip file: {error}.") from error
-
-
-def _explain(message, vocab_size):
-    """The trainer's refusal in the words of our arguments."""
-    if found := re.search(r"Vocabulary size too high .* value <= (\d+)", message):
-        return (
-            f"vocab_size={vocab_size} is more than this text can fill; "
-            f"the largest possible is {found[1]}."
-        )
-    if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
-        return (
-            f"vocab_size={vocab_size} cannot hold the characters of this text; the smallest "
-            f"possible is {found[1]} (or lower character_coverage)."
-        )
-    return f"SentencePiece cannot be trained on sources: {message}"
-
-
-def _write_atomically(path, content):
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's is for the owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+def _spelling(name):
+    """The text of a piece as UTF-8, or the byte of one such as `<0x0A>`."""
+    if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
+        return bytes([int(name[3:5], 16)])
+    return name.replace(SPACE, " ").encode("utf-8")

@@ -1,11 +1,13 @@
 """What a server does, in a process of its own: a SavedModel, TensorFlow and tokenizer operations.
 
-python serve.py HOW SAVED_MODEL REQUESTS: answers a JSON list of [signature, input] to standard
-output. HOW is `package` to import tensorflow_text, or `operations` to load the one library of it
-that is needed: the package imports Keras, as TensorFlow does where it finds it, and here nothing
-shall.
+python serve.py HOW FOLDER REQUESTS: answers a JSON list of [signature, input] to standard output.
+An input is a list, or an object of lists by the names of a signature's arguments. FOLDER holds a
+SavedModel, or several, and then a signature is asked for as "folder/signature". HOW is
+`package` to import tensorflow_text, or `operations` to load the one library of it that is needed:
+the package imports Keras, as TensorFlow does where it finds it, and here nothing shall.
 """
 
+import functools
 import json
 import pathlib
 import sys
@@ -30,16 +32,28 @@ def plain(tensor):
     return [x.decode() if isinstance(x, bytes) else x for x in values], tensor.shape.as_list()
 
 
-signatures = tf.saved_model.load(saved_model).signatures
+def tensor(value, dtype):
+    """A list as a tensor."""
+    if dtype == tf.string:
+        # latin-1 carries any bytes through JSON
+        return tf.constant([text.encode("latin-1") for text in value], tf.string)
+    return tf.constant(value, dtype, shape=(len(value), len(value[0])))
+
+
+@functools.cache
+def load(folder):
+    return tf.saved_model.load(str(folder)).signatures
+
+
 answers = []
 for name, value in json.loads(pathlib.Path(requests).read_text(encoding="utf-8")):
-    if name == "translate_tokens":
-        value = tf.constant(value, tf.int32, shape=(len(value), len(value[0])))
-    else:
-        # latin-1 carries any bytes through JSON
-        value = tf.constant([text.encode("latin-1") for text in value], tf.string)
+    inner, _, name = name.rpartition("/")
+    signature = load(pathlib.Path(saved_model) / inner)[name]
+    specs = signature.structured_input_signature[1]
+    value = value if isinstance(value, dict) else dict.fromkeys(specs, value)
+    value = {key: tensor(x, specs[key].dtype) for key, x in value.items()}
     try:
-        answers.append({key: plain(x) for key, x in signatures[name](value).items()})
+        answers.append({key: plain(x) for key, x in signature(**value).items()})
     except tf.errors.InvalidArgumentError as error:
         answers.append({"error": str(error)})
 loaded = [name for name, module in sys.modules.items() if name.split(".")[0] in absent and module]

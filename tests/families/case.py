@@ -42,6 +42,11 @@ class Case:
         return any(re.search(pattern, tensor) for pattern in self.lacks)
 
     @property
+    def is_plain(self):
+        """Whether the configuration is the family's usual one."""
+        return self.name.endswith(f"/{self.head}")
+
+    @property
     def is_seq2seq(self):
         return self.head in ("Seq2SeqLM", "Transformer")
 
@@ -96,6 +101,33 @@ class Case:
         if self.left and not self.counts:
             inputs["position_ids"] = np.maximum(np.cumsum(mask, axis=1) - 1, 0)
         return inputs
+
+    def labels(self):
+        """What a head is trained on, padding left out; None for a backbone, which has no loss."""
+        rng = np.random.default_rng(3)
+        num_classes = self.fields.get("num_labels", 2)
+        if self.head == "SequenceClassifier":
+            problem = self.fields.get("problem_type", "single_label_classification")
+            return {
+                "single_label_classification": rng.integers(0, num_classes, B),
+                "multi_label_classification": rng.integers(0, 2, (B, num_classes)).astype("f4"),
+                "regression": rng.normal(size=(B, num_classes)).astype("f4"),
+            }[problem]
+        if self.head == "TokenClassifier":
+            return np.where(self.mask(T), rng.integers(0, num_classes, (B, T)), -100)
+        if self.head in ("MaskedLM", "Seq2SeqLM"):
+            return np.where(self.mask(T), rng.integers(5, self.fields["vocab_size"], (B, T)), -100)
+        if self.head == "CausalLM":  # the peer shifts them itself
+            tokens, mask = self.padded(T, 1)
+            return np.where(mask, tokens, -100)
+        return None
+
+    def our_labels(self):
+        """The labels as our model takes them: those of a causal model are of the next token."""
+        labels = self.labels()
+        if self.head != "CausalLM":
+            return labels
+        return np.concatenate([labels[:, 1:], np.full((B, 1), -100)], axis=1)
 
     def segments(self):
         return np.tile(np.arange(T) >= T // 2, (B, 1)).astype("int64")

@@ -1,23 +1,28 @@
 """Our model of a case, from a folder, and its outputs under the peer's names."""
 
+import inspect
 import json
 
+import keras
 import numpy as np
 from keras import ops
 from peer import weight
 
 from keras_transformer import models
-from keras_transformer.checkpoints import load_weights, save_weights
+from keras_transformer.checkpoints import load_weights, model_weights, save_weights
 
 
-def write_folder(folder, record, case):
-    """A checkpoint as the peer wrote it: `record` has its configuration and tensors' shapes."""
+def write_folder(folder, record, case, values=None):
+    """A checkpoint as the peer wrote it: `record` has its configuration and tensors' shapes.
+
+    Given other `values` by the model's names, such as gradients, a checkpoint that holds those.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(record["config"]))
-    tensors = {
-        name: weight(record["alias"].get(name, name), tuple(shape))
-        for name, shape in record["tensors"].items()
-    }
+    tensors = {}
+    for name, shape in record["tensors"].items():
+        source = record["alias"].get(name, name)
+        tensors[name] = weight(source, tuple(shape)) if values is None else values[source]
     save_weights(folder / "model.safetensors", tensors, {"format": "pt"})
 
 
@@ -68,3 +73,46 @@ def same_tensors(folder, other, case):
     assert set(ours) == set(theirs), set(ours) ^ set(theirs)
     for name, array in theirs.items():
         np.testing.assert_array_equal(ours[name], array, err_msg=name)
+
+
+STEP = 1024.0  # so long that what one step adds to a weight is exact, whatever the weight was
+
+
+def train_ours(model, case):
+    """The loss of one training step, and its gradient by all weights: {our name: array}."""
+    before = model_weights(model)
+    eager = keras.backend.backend() != "jax"  # which compiles each operation of its own there
+    model.compile(keras.optimizers.SGD(STEP), weighted_metrics=None, run_eagerly=eager)
+    loss = model.train_on_batch(case.our_inputs(), case.our_labels())
+    after = model_weights(model)
+    return float(loss), {name: (before[name] - after[name]) / STEP for name in before}
+
+
+STILL = ("dropout", "attention_dropout", "activation_dropout", "output_dropout", "head_dropout")
+
+
+def without_dropout(case):
+    """The arguments of `open_ours` with which training is no game of chance."""
+    cls = getattr(models, case.head)
+    known = {*cls.config_class.fields(), *inspect.signature(cls.__init__).parameters}
+    return {name: 0.0 for name in STILL if name in known}
+
+
+def check_gradients(found, expected):
+    """Whether gradients are equal to 1e-4; those that are 0 but for rounding stay so.
+
+    The peer's are NaN for what it does not train, such as BART's bias of the logits, and we do.
+    """
+    assert set(found) == set(expected)
+    expected = {name: theirs for name, theirs in expected.items() if not np.isnan(theirs).all()}
+    largest = max(float(np.abs(theirs).max()) for theirs in expected.values())
+    for name, theirs in expected.items():
+        tolerance = 1e-4 * float(np.abs(theirs).max()) + 1e-6 * largest
+        np.testing.assert_allclose(found[name], theirs, rtol=0, atol=tolerance, err_msg=name)
+
+
+def check_training(model, gradients, loss, case):
+    """Compares one step with the peer's; `gradients` is a model whose weights are the peer's."""
+    our_loss, found = train_ours(model, case)
+    np.testing.assert_allclose(our_loss, loss, rtol=1e-4)
+    check_gradients(found, model_weights(gradients))

@@ -73,6 +73,22 @@ def run(model, case):
     return outputs
 
 
+def train(model, case):
+    """The peer's loss, and its gradient by all weights, NaN where it keeps a weight as it is."""
+    import torch
+
+    inputs = {**case.peer_inputs(), "labels": case.labels()}
+    inputs = {name: torch.from_numpy(np.asarray(x)) for name, x in inputs.items()}
+    model.zero_grad()
+    loss = model(**inputs, return_dict=True).loss
+    loss.backward()
+    gradients = {}
+    for name, x in learned(model).items():
+        kept = np.full(tuple(x.shape), 0.0 if x.requires_grad else np.nan, "float32")
+        gradients[name] = kept if x.grad is None else x.grad.numpy()
+    return float(loss.detach()), gradients
+
+
 def open_again(folder, case):
     """The peer's model of a folder that we wrote; nothing may be missing or left over."""
     import transformers

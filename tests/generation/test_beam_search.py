@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
 from keras import ops
-from toy_model import ToyModel, beam_search, exhaustive
+from toy_model import ToyModel, beam_search, exhaustive, transformers_beam_search
 
-from keras_transformer.generation import BeamSearch, GnmtLengthPenalty, Greedy, LengthPenalty
+from keras_transformer.generation import (
+    BeamSearch,
+    DiverseBeamSearch,
+    GnmtLengthPenalty,
+    Greedy,
+    LengthPenalty,
+)
 
 PENALTIES = [LengthPenalty(0.0), LengthPenalty(1.0), LengthPenalty(-0.5), GnmtLengthPenalty(2.0)]
 SOURCES = np.array([[1, 4, 3], [4, 4, 1], [2, 1, 1]], "int32")
@@ -151,12 +157,108 @@ def test_a_beam_wider_than_the_space_leaves_places_empty():
     )
 
 
-def test_early_stopping_takes_the_first_finished():
-    model = ToyModel(vocab_size=11, seed=1, end=1.0, scale=0.7)
-    exact = decode(BeamSearch(4, 1.0), model, SOURCES, 20)
-    early = decode(BeamSearch(4, 1.0, early_stopping=True), model, SOURCES, 20)
-    assert (early[2] <= exact[2] + 1e-6).all()
-    assert (early[1] > 0).all()
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
+def test_the_other_rules_are_those_of_transformers(penalty, early_stopping):
+    lengths = set()
+    for seed, end in ((0, 0.0), (1, 1.0), (2, -3.0)):
+        model = ToyModel(vocab_size=11, seed=seed, end=end, scale=0.7)
+        method = BeamSearch(4, penalty, 3, early_stopping=early_stopping)
+        result = decode(method, model, SOURCES, 9)
+        for row, source in enumerate(SOURCES):
+            expected = transformers_beam_search(model, source, 9, 4, penalty, 3, early_stopping)
+            assert_hypotheses(result, row, expected)
+        lengths.update(result[1].ravel().tolist())
+    assert len(lengths) > 1
+
+
+class Attending(ToyModel):
+    """Attends to the source's tokens by the token that is read: 3 columns."""
+
+    def source_mask(self, state):
+        return ops.convert_to_tensor(SOURCES != 2)
+
+    def step_attention(self, token_ids, state):
+        logits, state = self.step(token_ids, state)
+        return (
+            logits,
+            ops.take(ops.convert_to_tensor(self.attention(), "float32"), token_ids, 0),
+            state,
+        )
+
+    def logits(self, hidden):
+        return hidden
+
+    def attention(self):
+        table = np.exp(np.random.default_rng(1).normal(size=(self.config.vocab_size, 3)) * 2)
+        return table / table.sum(axis=1, keepdims=True)
+
+
+def test_the_coverage_penalty_is_in_the_scores_of_what_has_finished():
+    model = Attending(vocab_size=5, seed=3, end=0.5)
+    penalty, beta = LengthPenalty(1.0), 0.8
+    result = decode(BeamSearch(81, penalty, 7, coverage_penalty=beta), model, SOURCES, 5)
+    table = model.attention()
+    for row, source in enumerate(SOURCES):
+        found = []
+        for score, tokens in exhaustive(model, source, 5, penalty, None):
+            covered = table[[2, *tokens[:-1]]].sum(axis=0)[source != 2]
+            found.append((score + beta * np.log(np.minimum(covered, 1)).sum(), tokens))
+        assert_hypotheses(result, row, sorted(found, key=lambda pair: -pair[0])[:7])
+    plain = decode(BeamSearch(81, penalty, 7), model, SOURCES, 5)
+    assert (plain[0] != result[0]).any()
+
+
+def diverse_oracle(model, source, limit, width, groups, diversity, n_best):
+    """Groups of beams with lists, run to the limit: hypotheses that ended, of all groups."""
+    config = model.config
+    live = [[(0.0, [])] for _ in range(groups)]
+    finished = [[] for _ in range(groups)]
+    for length in range(1, limit + 1):
+        taken = np.zeros(config.vocab_size)
+        for g in range(groups):
+            candidates = []
+            for total, prefix in live[g]:
+                scores = model.log_probs(source, prefix) - diversity * taken
+                for token in range(1, config.vocab_size):
+                    candidates.append((total + scores[token], [*prefix, token]))
+            candidates = sorted(candidates, key=lambda pair: -pair[0])[: 2 * width]
+            ended = [(t / length, s) for t, s in candidates if s[-1] == config.eos_id]
+            finished[g] = sorted(finished[g] + ended, key=lambda pair: -pair[0])[:width]
+            live[g] = [(t, s) for t, s in candidates if s[-1] != config.eos_id][:width]
+            for _, tokens in live[g]:
+                taken[tokens[-1]] += 1
+    found = [pair for group in finished for pair in group]
+    return sorted(found, key=lambda pair: -pair[0])[:n_best]
+
+
+def test_groups_avoid_what_others_have_taken():
+    model = ToyModel(vocab_size=11, seed=2, end=2.0, scale=0.7)
+    # All run to the limit: places for n_best are never full before.
+    method = DiverseBeamSearch(6, 1.0, 6, num_groups=3, diversity_penalty=0.9)
+    result = decode(method, model, SOURCES, 6)
+    for row, source in enumerate(SOURCES):
+        expected = diverse_oracle(model, source, 6, 2, 3, 0.9, 6)
+        count = len(expected)
+        assert count > 3
+        assert_hypotheses([x[:, :count] for x in result], row, expected)
+    one = decode(DiverseBeamSearch(3, 1.0, 3, num_groups=1), model, SOURCES, 6)
+    plain = decode(BeamSearch(3, 1.0, 3), model, SOURCES, 6)
+    for mine, theirs in zip(one, plain, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    "settings, word",
+    [
+        (dict(num_groups=4), "num_groups"),
+        (dict(diversity_penalty=0.0), "diversity_penalty"),
+        (dict(coverage_penalty=0.1), "coverage_penalty"),
+    ],
+)
+def test_groups_are_checked(settings, word):
+    with pytest.raises(ValueError, match=word):
+        DiverseBeamSearch(6, **settings)
 
 
 def test_the_empty_batch_gives_an_empty_result():
@@ -198,6 +300,8 @@ def test_logits_that_are_not_finite_give_nan_for_their_sentence_alone():
         (dict(beam_size=2.5), "beam_size"),
         (dict(beam_size=3, n_best=4), "n_best"),
         (dict(n_best=0), "n_best"),
+        (dict(early_stopping="always"), "early_stopping"),
+        (dict(coverage_penalty=-1.0), "coverage_penalty"),
     ],
 )
 def test_sizes_are_checked(arguments, word):

@@ -84,6 +84,25 @@ def test_compiled_equals_eager(method):
         np.testing.assert_allclose(eager[2][0], compiled.scores[row], rtol=1e-5)
 
 
+def test_the_attention_of_a_step_is_that_of_the_whole_model():
+    model = make_model()
+    inputs = {
+        "encoder_token_ids": np.array([[5, 4, 7, 0]]),
+        "decoder_token_ids": np.array([[2, 9]]),
+    }
+    inputs["encoder_padding_mask"] = np.array([[True, True, True, False]])
+    cross = model.attention_scores(inputs)["cross"]
+    expected = np.mean([ops.convert_to_numpy(x) for x in cross], axis=(0, 2))[0]  # (T, S)
+    state = model.start({k: ops.convert_to_tensor(v) for k, v in inputs.items()}, 4)
+    for t, token in enumerate([2, 9]):
+        _, attention, state = model.step_attention(ops.convert_to_tensor([[token]]), state)
+        np.testing.assert_allclose(ops.convert_to_numpy(attention)[0, 0], expected[t], atol=1e-6)
+    covered = generate(
+        model, SOURCES, STEPS, BeamSearch(4, coverage_penalty=0.5), jit_compile=False
+    )
+    assert np.isfinite(covered.scores).all()
+
+
 def test_half_precision_generates():
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = make_model()

@@ -105,6 +105,35 @@ def beam_search(model, source, limit, width, penalty, n_best):
     return (finished + [(t / penalty(float(limit)), s) for t, s in live])[:n_best]
 
 
+def transformers_beam_search(model, source, limit, width, penalty, n_best, early_stopping):
+    """Beam search by the rules of transformers, with lists: `early_stopping` is False or True."""
+    config = model.config
+    live, finished = [(0.0, [])], []
+    for length in range(1, limit + 1):
+        candidates = []
+        for total, prefix in live:
+            scores = model.log_probs(source, prefix)
+            for token in range(config.vocab_size):
+                if token != config.pad_id:
+                    candidates.append((total + scores[token], [*prefix, token]))
+        candidates = sorted(candidates, key=lambda pair: -pair[0])[: 2 * width]
+        stops = [s[-1] == config.eos_id or length == limit for _, s in candidates]
+        ended = [
+            (t / penalty(float(length)), s)
+            for (t, s), stop in zip(candidates[:width], stops, strict=False)
+            if stop
+        ]
+        finished = sorted(finished + ended, key=lambda pair: -pair[0])[:width]
+        live = [(t, s) for (t, s), stop in zip(candidates, stops, strict=True) if not stop][:width]
+        if (
+            length < limit
+            and len(finished) == width
+            and (early_stopping or finished[-1][0] >= live[0][0] / penalty(float(length)))
+        ):
+            break
+    return finished[:n_best]
+
+
 def greedy_oracle(model, source, limit):
     """The most probable token after each prefix, computed without a cache."""
     tokens, total = [], 0.0

@@ -1,10 +1,10 @@
 """Writes tests/goldens/families/: outputs of tiny models of `transformers` on torch.
 
     pip install torch==2.13.0 transformers numpy safetensors
-    python tests/goldens/make_family_goldens.py [FAMILY ...]
+    python tests/goldens/make_family_goldens.py [FAMILY ...] [training]
 
 The weights are functions of their names (tests/families/peer.py), so the files hold configurations,
-names and shapes of tensors, and outputs.
+names and shapes of tensors, and outputs; that of `training` losses and gradients.
 """
 
 import json
@@ -19,7 +19,7 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "families"))
 
 import peer  # noqa: E402
-from cases import FAMILIES, cases_of  # noqa: E402
+from cases import FAMILIES, TRAINED, case_of, cases_of  # noqa: E402
 
 
 def record(case):
@@ -53,8 +53,22 @@ def record(case):
     }, outputs
 
 
+def write_training():
+    """Losses and gradients: {"case/loss", "case/tensor"}."""
+    arrays = {}
+    for name in TRAINED:
+        case = case_of(name)
+        loss, gradients = peer.train(peer.make(case), case)
+        arrays[f"{name}/loss"] = np.asarray(loss)
+        arrays |= {f"{name}/{tensor}": gradient for tensor, gradient in gradients.items()}
+    np.savez_compressed(HERE / "families" / "training.npz", **arrays)
+    print("training", len(TRAINED))
+
+
 def main(families):
-    for family in families:
+    if "training" in families:
+        write_training()
+    for family in (family for family in families if family != "training"):
         records, arrays = {}, {}
         for case in cases_of(family):
             records[case.name], outputs = record(case)
@@ -66,4 +80,4 @@ def main(families):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or FAMILIES)
+    main(sys.argv[1:] or [*FAMILIES, "training"])

@@ -151,6 +151,8 @@ def test_a_resumed_run_has_every_fit_epoch_once(tmp_path):
     fit(MetricsLog(path), epochs=5, initial_epoch=3)
     assert [row["epoch"] for row in records(path)] == [1, 2, 3, 4, 5]
     assert path.read_text().splitlines()[:3] == before[:3]
+    took = [row["seconds"] for row in records(path)]
+    assert MetricsLog(path).seconds(3) == sum(took[:3]) < MetricsLog(path).seconds(5) == sum(took)
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):

@@ -1,0 +1,296 @@
+"""The command line: keras-transformer predict | export | evaluate | info."""
+
+import argparse
+import inspect
+import json
+import os
+import sys
+from pathlib import Path
+
+EPILOG = """\
+FOLDER is a local folder with a model and its tokenizer, as save_pretrained, a recipe or
+Hugging Face transformers writes it, or a name on the Hugging Face hub. The task is recognised from
+its config.json; --task names another.
+
+examples:
+  keras-transformer predict runs/sst2 "a fine film"
+  keras-transformer predict runs/squad --context "Rome is in Italy." "Where is Rome?"
+  keras-transformer predict runs/deen --file test.de --beam-size 5 > test.en.jsonl
+  keras-transformer export runs/sst2 classifier/1
+  keras-transformer evaluate runs/sst2 dev.jsonl
+  keras-transformer info runs/sst2
+"""
+# Settings of a task's call, or of its export, by their option: type and help
+SETTINGS = {
+    "--top-k": (int, "candidates for each mask"),
+    "--threshold": (float, "probability from which on a label of several counts"),
+    "--n-best": (int, "answers or translations wanted"),
+    "--no-answer-threshold": (float, "log odds above which a context has no answer"),
+    "--max-answer-length": (int, "tokens of an answer at most"),
+    "--overlap": (int, "tokens that two windows of a long text share"),
+    "--beam-size": (int, "hypotheses kept for each text"),
+    "--length-penalty": (float, "exponent of the length that scores are divided by"),
+    "--max-new-tokens": (int, "tokens of a generated text at most"),
+}
+
+
+def main(arguments=None):
+    """Runs the command line.
+
+    Args:
+        arguments: a list of strings; by default those of the process.
+
+    Returns:
+        The exit code: 0, or 1 after an error, whose message is on standard error; 2 for a command
+        line that is none, 130 when interrupted.
+    """
+    options = make_parser().parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its notes would hide the answers
+    if options.command == "export":
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+    try:
+        options.run(options)
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, ValueError, TypeError, ImportError, RuntimeError, ArithmeticError) as error:
+        if options.debug:
+            raise
+        print(f"keras-transformer: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def make_parser():
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="keras-transformer",
+        description="Answers, exports, scores and describes models from the command line.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = add_command(commands, "predict", predict, "print answers as JSON, one a line")
+    command.add_argument("text", nargs="*", metavar="TEXT", help="texts, or questions")
+    command.add_argument(
+        "--file",
+        metavar="FILE",
+        help="read texts from a file, one a line, or objects (text, pair; question, context) where "
+        "its name ends in .jsonl; - for standard input",
+    )
+    command.add_argument("--pair", help="the second text, for classifiers of pairs")
+    command.add_argument("--context", help="where the answer to the questions is looked for")
+    add_call(command)
+
+    command = add_command(commands, "export", export, "write a TensorFlow SavedModel")
+    command.add_argument("path", metavar="PATH", help="the folder to write")
+    add_settings(command)
+
+    command = add_command(commands, "evaluate", evaluate, "score a model on labelled examples")
+    command.add_argument("file", metavar="FILE.jsonl", help="examples, see tasks.evaluate")
+    add_call(command)
+
+    command = add_command(commands, "info", info, "describe a model")
+    return parser
+
+
+def add_command(commands, name, run, text):
+    """A command with what all have."""
+    command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    command.set_defaults(run=run)
+    command.add_argument("folder", metavar="FOLDER", help="a model's folder, or hub name")
+    command.add_argument("--task", help="such as text-embedding; by default as config.json says")
+    command.add_argument("--revision", help="commit, tag or branch on the hub")
+    return command
+
+
+def add_call(command):
+    """What a task can be called with."""
+    add_settings(command)
+    command.add_argument("--batch-size", type=int, metavar="N", help="texts at a time")
+    command.add_argument("--truncate", action="store_true", default=None,
+                         help="cut texts that are too long, in place of an error")  # fmt: skip
+
+
+def add_settings(command):
+    """The options that are settings of some task."""
+    command.add_argument("--max-length", type=int, metavar="N", help="tokens of an input at most")
+    for option, (kind, text) in SETTINGS.items():
+        command.add_argument(option, type=kind, metavar="N" if kind is int else "X", help=text)
+
+
+def predict(options):
+    """Prints the answers."""
+    items = read_items(options)
+    task = load(options)
+    settings = given(options, task.__call__, ("batch_size", "truncate"))
+    keys = ("question", "context") if hasattr(task, "max_question_length") else ("text", "pair")
+    firsts = [item.get(keys[0], item.get("text")) for item in items]
+    seconds = [item.get(keys[1]) for item in items]
+    if any(x is None for x in firsts):
+        raise ValueError(f"line {firsts.index(None) + 1} lacks {keys[0]!r}.")
+    arguments = [firsts]
+    if keys[1] == "context" or any(x is not None for x in seconds):
+        if None in seconds:
+            hint = "; --context gives one" if keys[1] == "context" else ""
+            raise ValueError(f"line {seconds.index(None) + 1} lacks {keys[1]!r}{hint}.")
+        arguments.append(seconds)
+    try:
+        inspect.signature(task.__call__).bind(*arguments)
+    except TypeError:
+        raise ValueError(f"{type(task).__name__} takes no pairs of texts.") from None
+    for item, answer in zip(items, task(*arguments, **settings), strict=True):
+        print(json.dumps({**item, **as_fields(answer)}, ensure_ascii=False))
+
+
+def as_fields(answer):
+    """An answer as JSON can hold it, under names that its question does not have."""
+    if isinstance(answer, list):
+        return {"entities": [entity.to_dict() for entity in answer]}
+    if hasattr(answer, "tolist"):
+        return {"embedding": answer.tolist()}
+    fields = answer.to_dict()
+    return {"answer" if name == "text" else name: value for name, value in fields.items()}
+
+
+def export(options):
+    """Writes a SavedModel."""
+    task = load(options)
+    settings = {name: x for name, x in all_settings(options).items() if x is not None}
+    task.export(options.path, **settings)
+    print(f"{options.path}: {type(task).__name__}", file=sys.stderr)
+
+
+def evaluate(options):
+    """Prints the scores."""
+    examples = read_jsonl(options.file)
+    task = load(options)
+    settings = given(options, task.__call__, ("batch_size", "truncate"))
+    from keras_transformer.tasks.evaluation import evaluate as scores_of
+
+    print(json.dumps(scores_of(task, examples, **settings)))
+
+
+def info(options):
+    """Prints what a folder holds; its weights are not loaded."""
+    import math
+
+    import numpy as np
+
+    from keras_transformer.checkpoints.hub import find_folder
+    from keras_transformer.checkpoints.pretrained import read_fields
+    from keras_transformer.checkpoints.sentence_transformers import read_modules
+    from keras_transformer.checkpoints.tensor_files import TensorFiles
+    from keras_transformer.tasks.loading import task_of
+    from keras_transformer.text import Tokenizer
+
+    folder = find_folder(options.folder, options.revision)
+    encoder, _ = read_modules(folder)
+    fields = read_fields(encoder / "config.json")
+    places = TensorFiles(encoder).places.values()
+    try:
+        task = options.task or task_of(folder)
+    except ValueError:
+        task = None
+    try:
+        tokenizer = repr(Tokenizer.load(encoder))
+    except (OSError, ValueError) as error:
+        tokenizer = f"none ({error})".split("\n")[0]
+    sizes = {place.dtype: 0 for place in places}
+    for place in places:
+        sizes[place.dtype] += math.prod(place.shape)
+    number = sum(sizes.values())
+    print(f"folder        {folder}")
+    print(f"architecture  {', '.join(fields.get('architectures') or ['unknown'])} "
+          f"({fields.get('model_type')})")  # fmt: skip
+    print(f"task          {task or 'not said; --task names it'}")
+    print(f"parameters    {number:,}")
+    print(f"weights       {', '.join(f'{count:,} {dtype}' for dtype, count in sizes.items())}")
+    print(f"memory        {_bytes(number * np.dtype('float32').itemsize)} in float32, "
+          f"{_bytes(number * 2)} in float16 or bfloat16")  # fmt: skip
+    print(f"tokenizer     {tokenizer}")
+
+
+def load(options):
+    """The task of the folder."""
+    from keras_transformer.tasks.loading import load_task
+
+    arguments = {}
+    if options.command != "export" and options.max_length is not None:
+        arguments["max_length"] = options.max_length
+    return load_task(options.folder, options.task, options.revision, **arguments)
+
+
+def all_settings(options):
+    """Every setting by its name; None for those not given."""
+    names = [option.removeprefix("--").replace("-", "_") for option in SETTINGS]
+    return {name: getattr(options, name) for name in ("max_length", *names)}
+
+
+def given(options, function, further):
+    """The settings that were given; one that the function does not take is an error."""
+    settings = all_settings(options)
+    settings.pop("max_length")
+    settings |= {name: getattr(options, name) for name in further}
+    settings = {name: x for name, x in settings.items() if x is not None}
+    known = inspect.signature(function).parameters
+    for name in settings:
+        if name not in known:
+            kind = type(function.__self__).__name__
+            raise ValueError(f"--{name.replace('_', '-')} is no setting of a {kind}.")
+    return settings
+
+
+def read_items(options):
+    """The texts that were given, as dictionaries with the keys of their examples."""
+    if bool(options.text) == (options.file is not None):
+        raise ValueError("give either texts or --file.")
+    if options.file is None:
+        items = [{"text": text} for text in options.text]
+    elif options.file.endswith(".jsonl"):
+        items = read_jsonl(options.file)
+    else:
+        items = [{"text": line} for line in _lines(options.file)]
+    for name in ("pair", "context"):
+        if getattr(options, name) is not None:
+            items = [{**item, name: getattr(options, name)} for item in items]
+    if options.context is not None:
+        items = [{"question" if key == "text" else key: x for key, x in item.items()}
+                 for item in items]  # fmt: skip
+    return items
+
+
+def read_jsonl(path):
+    """The objects of a file of JSON lines; blank lines are skipped."""
+    found = []
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{path}:{number} is no JSON: {error}") from None
+        if not isinstance(item, dict):
+            raise ValueError(f"{path}:{number} must be an object; got {line[:80]!r}")
+        found.append(item)
+    return found
+
+
+def _lines(path):
+    if path == "-":
+        content = sys.stdin.buffer.read()
+    else:
+        content = Path(path).read_bytes()
+    try:
+        lines = content.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no UTF-8: {error}") from None
+    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
+def _bytes(number):
+    return f"{number / 2**20:,.1f} MiB"

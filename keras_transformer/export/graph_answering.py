@@ -1,0 +1,181 @@
+"""A question answerer as a TensorFlow graph. Imported on export.
+
+B questions, R windows, T tokens of a window, N tokens of all contexts, L tokens of an answer
+"""
+
+import tensorflow as tf
+
+from keras_transformer.export.graph_inputs import (
+    apply_template,
+    column_of,
+    cut,
+    dense,
+    make_windows,
+    window_of,
+)
+from keras_transformer.export.graph_task import Characters, GraphTask, substrings, valid
+from keras_transformer.generation.decoding import check_positive
+from keras_transformer.tasks.question_answerer import check_no_answer_threshold
+
+STRINGS = [tf.TensorSpec([None], tf.string, name) for name in ("questions", "contexts")]
+NONE = -float("inf")
+
+
+class GraphAnswerer(GraphTask):
+    """A `tasks.QuestionAnswerer`.
+
+    Args:
+        task, max_length: as in `GraphTask`.
+        n_best, no_answer_threshold, max_answer_length, overlap: as in `QuestionAnswerer`.
+    """
+
+    def __init__(
+        self,
+        task,
+        max_length=None,
+        n_best=5,
+        no_answer_threshold=None,
+        max_answer_length=30,
+        overlap=None,
+    ):
+        super().__init__(task, max_length)
+        check_positive("n_best", n_best)
+        check_positive("max_answer_length", max_answer_length)
+        check_no_answer_threshold(no_answer_threshold)
+        limited = type(task)(task.model, task.tokenizer, self.max_length)
+        self._overlap = limited.check_overlap(overlap)
+        self._question_length = limited.max_question_length
+        self._n_best, self._threshold = n_best, no_answer_threshold
+        self._longest = max_answer_length
+
+    def functions(self):
+        return {
+            "serving_default": (self.answer, *STRINGS),
+            "answer_n_best": (self.answer_n_best, *STRINGS),
+            "answer_tokens": (self.logits_of_tokens, *self.token_specs()),
+        }
+
+    def settings(self):
+        return {
+            **super().settings(),
+            "n_best": self._n_best,
+            "no_answer_threshold": self._threshold,
+            "max_answer_length": self._longest,
+            "overlap": self._overlap,
+        }
+
+    def answer(self, questions, contexts):
+        """The best answer of each context: all (B,)."""
+        found = self.answer_n_best(questions, contexts)
+        best = tf.math.log(found["scores"][:, 0])
+        none = tf.math.log(found["no_answer_scores"])
+        is_none = tf.math.is_inf(best)
+        if self._threshold is not None:
+            is_none |= none - best > self._threshold
+        return {
+            "answers": tf.where(is_none, "", found["answers"][:, 0]),
+            "scores": tf.where(is_none, found["no_answer_scores"], found["scores"][:, 0]),
+            "starts": tf.where(is_none, 0, found["starts"][:, 0]),
+            "ends": tf.where(is_none, 0, found["ends"][:, 0]),
+            "no_answer_scores": found["no_answer_scores"],
+        }
+
+    def answer_n_best(self, questions, contexts):
+        """The n best spans of each context: all (B, n) but `no_answer_scores` (B,)."""
+        contexts = valid(contexts)
+        asked = cut(self.tokenizer.tokenize(questions), self._question_length)
+        ids, starts, ends = self.tokenizer.tokenize_with_offsets(contexts)
+        rows = tf.cast(ids.value_rowids(), tf.int32)
+        starts, ends, real = Characters(contexts).trimmed(
+            rows, tf.cast(starts.flat_values, tf.int32), tf.cast(ends.flat_values, tf.int32)
+        )
+        added = self.template.num_added(True)
+        sizes = self.max_length - added - tf.cast(asked.row_lengths(), tf.int32)  # (B,)
+        windows = make_windows(ids, sizes, self._overlap)
+        log_p, begins = self.log_probabilities(asked, ids, windows)  # (R, T, 2), (R,)
+
+        # the token that stands in each column of each window: (R, T)
+        columns = tf.range(tf.shape(log_p)[1])[None]
+        length = tf.cast(windows.tokens.row_lengths(), tf.int32)[:, None]
+        inside = (columns >= begins[:, None]) & (columns < begins[:, None] + length)
+        numbers = windows.starts[:, None] + columns - begins[:, None]
+        flat = tf.cast(tf.gather(ids.row_starts(), windows.owners), tf.int32)[:, None] + numbers
+        flat = tf.where(inside, flat, tf.size(real))  # the last is none
+        inside = tf.gather(tf.concat([real, [False]], axis=0), flat)
+        owned = window_of(
+            numbers,
+            tf.gather(windows.counts, windows.owners)[:, None],
+            tf.gather(sizes, windows.owners)[:, None],
+            self._overlap,
+        )
+        may_start = inside & (owned == windows.numbers[:, None])
+        first = tf.where(may_start, log_p[:, :, 0], NONE)
+        last = tf.where(inside, log_p[:, :, 1], NONE)
+        scores, i, j = self.best_spans(first, last)  # each (R, n)
+        spans = {
+            "scores": scores,
+            "starts": _of_columns(tf.concat([starts, [0]], axis=0), flat, i),
+            "ends": _of_columns(tf.concat([ends, [0]], axis=0), flat, j),
+        }
+        none = tf.reduce_sum(log_p[:, 0], axis=1)  # (R,)
+        return self.by_context(contexts, windows, spans, none)
+
+    def log_probabilities(self, asked, ids, windows):
+        """log p of start and end (R, T, 2), and the column (R,) where the context begins."""
+        questions = tf.gather(asked, windows.owners)
+        parts = tf.gather(ids.flat_values, windows.tokens)
+        inputs = dense(*apply_template(self.template.pair, questions, parts), self._pad_id)
+        logits = self.outputs_in_parts(inputs)
+        begins = column_of(self.template.pair, "B", questions)
+        columns = tf.range(tf.shape(logits)[1])[None]
+        ends = begins + tf.cast(parts.row_lengths(), tf.int32)
+        allowed = (columns >= begins[:, None]) & (columns < ends[:, None]) | (columns == 0)
+        logits = tf.where(allowed[:, :, None], logits, NONE)
+        return logits - tf.reduce_logsumexp(logits, axis=1, keepdims=True), begins
+
+    def best_spans(self, first, last):
+        """The n best of the spans of each window: log p, first and last column, each (R, n)."""
+        length = tf.shape(first)[1]
+        last = tf.pad(last, [[0, 0], [0, self._longest - 1]], constant_values=NONE)
+        reach = tf.range(length)[:, None] + tf.range(self._longest)[None]  # (T, L)
+        totals = first[:, :, None] + tf.gather(last, reach, axis=1)  # (R, T, L)
+        totals = tf.reshape(totals, [tf.shape(first)[0], length * self._longest])
+        missing = tf.maximum(self._n_best - tf.shape(totals)[1], 0)
+        totals = tf.pad(totals, [[0, 0], [0, missing]], constant_values=NONE)
+        scores, places = tf.math.top_k(totals, self._n_best)
+        i = tf.minimum(places // self._longest, length - 1)
+        return scores, i, tf.minimum(i + places % self._longest, length - 1)
+
+    def by_context(self, contexts, windows, spans, none):
+        """The n best of all windows of each context, as the outputs of the signature."""
+        size = tf.size(contexts)
+        owners = tf.cast(windows.owners, tf.int64)
+
+        def side_by_side(x, value):
+            x = tf.RaggedTensor.from_value_rowids(x, owners, nrows=tf.cast(size, tf.int64))
+            x = x.to_tensor(value)  # (B, windows, n)
+            return tf.reshape(x, [size, tf.shape(x)[1] * self._n_best])
+
+        scores = side_by_side(spans["scores"], NONE)
+        missing = tf.maximum(self._n_best - tf.shape(scores)[1], 0)  # where there is no context
+        scores = tf.pad(scores, [[0, 0], [0, missing]], constant_values=NONE)
+        scores, places = tf.math.top_k(scores, self._n_best)
+        found = scores > NONE
+        starts, ends = (
+            tf.where(found, tf.gather(side_by_side(spans[name], 0), places, batch_dims=1), 0)
+            for name in ("starts", "ends")
+        )
+        rows = tf.repeat(tf.range(size), self._n_best)
+        texts = substrings(contexts, rows, tf.reshape(starts, [-1]), tf.reshape(ends, [-1]))
+        return {
+            "answers": tf.reshape(texts, [size, self._n_best]),
+            "scores": tf.where(found, tf.exp(scores), 0.0),
+            "starts": starts,
+            "ends": ends,
+            "no_answer_scores": tf.exp(tf.math.segment_min(none, windows.owners)),
+        }
+
+
+def _of_columns(values, flat, columns):
+    """The values of the tokens in columns (R, n), where `flat` (R, T) says which these are."""
+    return tf.gather(values, tf.gather(flat, columns, batch_dims=1))

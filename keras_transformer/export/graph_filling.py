@@ -1,0 +1,74 @@
+"""A filler of masks as a TensorFlow graph. Imported on export.
+
+B texts, T tokens, M masks, V vocabulary
+"""
+
+import tensorflow as tf
+
+from keras_transformer.export.graph_inputs import with_a_column
+from keras_transformer.export.graph_task import GraphTask, valid
+
+TEXTS = tf.TensorSpec([None], tf.string, "texts")
+
+
+class GraphFiller(GraphTask):
+    """A `tasks.MaskFiller`.
+
+    Args:
+        task, max_length: as in `GraphTask`.
+        top_k: candidates for each mask.
+    """
+
+    def __init__(self, task, max_length=None, top_k=5):
+        super().__init__(task, max_length)
+        task.check_top_k(top_k)
+        self._top_k, self._mask_token = top_k, task.mask_token
+        self._mask_id = task.tokenizer.mask_id
+        self._words = tuple(task.token_text(range(task.tokenizer.vocab_size)))
+
+    def functions(self):
+        return {
+            "serving_default": (self.fill, TEXTS),
+            "fill_tokens": (self.logits_of_tokens, *self.token_specs()),
+        }
+
+    def settings(self):
+        return {**super().settings(), "top_k": self._top_k, "mask_token": self._mask_token}
+
+    def fill(self, texts):
+        """Strings (B,) to candidates (B, M, k)."""
+        texts = valid(texts)
+        inputs = self.inputs_of(texts)
+        masked = inputs["token_ids"] == self._mask_id  # (B, T)
+        masked &= inputs["padding_mask"]
+        counts = tf.reduce_sum(tf.cast(masked, tf.int32), axis=1)
+        columns = tf.range(tf.shape(masked)[1])[None] + tf.zeros_like(inputs["token_ids"])
+        places = tf.ragged.boolean_mask(columns, masked).to_tensor(0)  # (B, M)
+        width = tf.shape(places)[1]
+        inputs = {name: inputs[name] for name in self._names}
+        logits = self._model({**inputs, "mask_positions": with_a_column(places, 0)})
+        scores = tf.nn.softmax(logits)[:, :width, : len(self._words)]  # (B, M, V)
+        scores, ids = tf.math.top_k(scores, self._top_k)
+        real = tf.sequence_mask(counts, width)[:, :, None]
+        tokens = tf.where(real, tf.gather(tf.constant(self._words), ids), "")
+        best = tf.concat([tokens[:, :, 0], tf.fill([tf.size(texts), 1], "")], axis=1)
+        return {
+            "filled": self.filled(texts, best, counts),
+            "tokens": tokens,
+            "token_ids": tf.where(real, ids, 0),
+            "scores": tf.where(real, scores, 0.0),
+            "counts": counts,
+        }
+
+    def filled(self, texts, best, counts):
+        """The texts with the best tokens (B, M + 1) in the places of the masks."""
+        parts = tf.strings.split(texts, sep=self._mask_token)  # ragged (B, None)
+        rows = tf.cast(parts.value_rowids(), tf.int32)
+        lengths = tf.cast(parts.row_lengths(), tf.int32)
+        numbers = tf.ragged.range(lengths).flat_values
+        limit = tf.gather(counts, rows)
+        words = tf.gather_nd(best, tf.stack([rows, tf.minimum(numbers, limit)], axis=1))
+        words = tf.where(numbers < limit, words, self._mask_token)
+        words = tf.where(numbers == tf.gather(lengths, rows) - 1, "", words)
+        joined = tf.strings.join([parts.flat_values, words])
+        return tf.strings.reduce_join(parts.with_flat_values(joined), axis=1)

@@ -1,0 +1,92 @@
+"""A text generator as a TensorFlow graph. Imported on export.
+
+B prompts, P tokens of a prompt, L new tokens
+"""
+
+import tensorflow as tf
+
+from keras_transformer.export.graph_inputs import apply_template, dense
+from keras_transformer.export.graph_task import GraphTask
+from keras_transformer.generation import Greedy
+
+TEXTS = tf.TensorSpec([None], tf.string, "texts")
+
+
+class GraphGenerator(GraphTask):
+    """A `tasks.TextGenerator`.
+
+    Args:
+        task, max_length: as in `GraphTask`.
+        max_new_tokens, method: as in `TextGenerator`.
+    """
+
+    def __init__(self, task, max_length=None, max_new_tokens=None, method=None):
+        super().__init__(task, max_length)
+        limited = type(task)(task.model, task.tokenizer, self.max_length)
+        self._new_tokens = limited.check_max_new_tokens(max_new_tokens)
+        self._method = Greedy() if method is None else method
+        if not hasattr(self._method, "decode"):
+            raise TypeError(f"method must be Greedy(), Sampling(...) or alike; got {method!r}.")
+        self._start_id = max(task.start_id(), 0)
+        model, method, length = task.model, self._method, self._new_tokens
+        self._decode = lambda inputs: method.decode(model, inputs, length)
+
+    def functions(self):
+        return {
+            "serving_default": (self.generate, TEXTS),
+            "generate_tokens": (self.generate_tokens, *self.token_specs()),
+        }
+
+    def settings(self):
+        return {
+            **super().settings(),
+            "max_new_tokens": self._new_tokens,
+            "method": repr(self._method),
+        }
+
+    def generate(self, texts):
+        """Prompts (B,) to texts and scores (B, n)."""
+        inputs = self.inputs_of(texts)
+        found = self._decode(inputs)
+        prompts = tf.ragged.boolean_mask(inputs["token_ids"], inputs["padding_mask"])
+        n = found.sequences.shape[1]
+        rows = tf.repeat(tf.range(tf.size(texts)), n)
+        prompts = tf.gather(prompts, rows)
+        lengths = tf.reshape(found.lengths, [-1])
+        sequences = tf.reshape(found.sequences, [tf.size(rows), self._new_tokens])
+        new = tf.RaggedTensor.from_tensor(sequences, lengths=lengths)
+        before = self.tokenizer.detokenize(prompts)
+        whole = self.tokenizer.detokenize(tf.concat([prompts, new], axis=1))
+        size = tf.strings.length(before)
+        # Decoded together, since a first piece is decoded without the space before it.
+        size = tf.minimum(size, tf.strings.length(whole))
+        same = tf.strings.substr(whole, tf.zeros_like(size), size) == before
+        rest = tf.strings.substr(whole, size, tf.strings.length(whole) - size)
+        found_texts = tf.where(same, rest, self.tokenizer.detokenize(new))
+        found_texts = tf.where(lengths > 0, found_texts, "")
+        return {"generated": tf.reshape(found_texts, [-1, n]), "scores": found.scores}
+
+    def generate_tokens(self, *arguments):
+        """Prompts (B, P) of token ids to sequences (B, n, L), lengths and scores (B, n)."""
+        return self._decode(self.checked_tokens(*arguments))._asdict()
+
+    def inputs_of(self, texts):
+        ids = self.tokenizer.tokenize(texts)
+        room = self.max_length - self._new_tokens - self.template.num_added()
+        ids, segments = apply_template(self.template.single, _last(ids, room))
+        start = tf.where(ids.row_lengths() == 0, 1, 0)
+        starts = tf.RaggedTensor.from_row_lengths(
+            tf.fill([tf.reduce_sum(start)], self._start_id), start
+        )
+        ids, segments = tf.concat([starts, ids], axis=1), tf.concat([starts, segments], axis=1)
+        inputs = dense(ids, segments, self._pad_id)
+        return {name: inputs[name] for name in self._names}
+
+
+def _last(ids, room):
+    """The last `room` tokens of each ragged row."""
+    lengths = tf.cast(ids.row_lengths(), tf.int32)
+    places = tf.ragged.range(lengths)
+    rows = tf.cast(places.value_rowids(), tf.int32)
+    kept = places.flat_values >= tf.gather(lengths, rows) - room
+    return tf.ragged.boolean_mask(ids, ids.with_flat_values(kept))

@@ -1,0 +1,95 @@
+"""Strings in TensorFlow graphs: made valid, cut at added tokens, counted in characters.
+
+B strings, N parts of all of them
+"""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text
+
+
+def clean_strings(strings):
+    """Strings (B,) with U+FFFD for each malformed UTF-8 sequence, as Python's `decode`."""
+    return tf.strings.unicode_transcode(
+        tf.convert_to_tensor(strings, tf.string),
+        "UTF-8",
+        "UTF-8",
+        errors="replace",
+        replacement_char=0xFFFD,
+    )
+
+
+def lookup_table(ids: dict[str, int], default: int):
+    """A table of strings to int32 ids."""
+    content = tf.lookup.KeyValueTensorInitializer(
+        list(ids) or [""], list(ids.values()) or [default], tf.string, tf.int32
+    )
+    return tf.lookup.StaticHashTable(content, default)
+
+
+def parts_of(strings, added, table):
+    """The strings cut at their added tokens.
+
+    Args:
+        strings: (B,) valid UTF-8.
+        added: the `AddedTokens`.
+        table: the `lookup_table` of their contents.
+
+    Returns:
+        The parts, a RaggedTensor (B, None) of strings, where each starts, in bytes (N,) int32, and
+        its id, -1 for text (N,) int32.
+    """
+    if not added.tokens:
+        parts = tf.RaggedTensor.from_tensor(strings[:, None])
+        zeros = tf.zeros_like(strings, tf.int32)
+        return parts, zeros, zeros - 1
+    # The split takes NUL for the end of a string; another control character is as wide.
+    visible = tf.strings.regex_replace(strings, r"\x00", "\x01")
+    pattern = added.pattern
+    parts, starts, _ = tensorflow_text.regex_split_with_offsets(visible, pattern, pattern)
+    content = tf.strings.regex_replace(
+        parts.flat_values, f"^[{added.spaces}]+|[{added.spaces}]+$", ""
+    )
+    starts, lengths = tf.cast(starts.flat_values, tf.int32), tf.strings.length(parts.flat_values)
+    texts = tf.strings.substr(tf.gather(strings, parts.value_rowids()), starts, lengths)
+    return parts.with_flat_values(texts), starts, table.lookup(content)
+
+
+def in_rows(columns, parts):
+    """Ragged (N, None) columns side by side, as the rows (B, None) that their parts are of."""
+    side_by_side = tf.concat(columns, axis=1)
+    return parts.with_flat_values(side_by_side).merge_dims(1, 2)
+
+
+def optional(values, kept):
+    """Values (N,) as rows of one where `kept` (N,), of none elsewhere."""
+    return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(values, kept), tf.cast(kept, tf.int64))
+
+
+def as_ragged(ids):
+    """Ids (B, L), dense or ragged, as a RaggedTensor of int32."""
+    if not isinstance(ids, tf.RaggedTensor):
+        ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
+    return tf.cast(ids, tf.int32)
+
+
+def without_ids(ids, dropped):
+    """Ragged ids (B, None) without some, a tuple of int."""
+    table = np.zeros(max(dropped, default=0) + 2, bool)  # the last row is for all ids beyond
+    table[list(dropped)] = True
+    is_dropped = tf.gather(table, tf.minimum(ids.flat_values, len(table) - 1))
+    return tf.ragged.boolean_mask(ids, ids.with_flat_values(~is_dropped))
+
+
+def to_characters(strings, offsets):
+    """Ragged offsets (B, None) in the bytes of strings (B,) as offsets in their characters."""
+    codes = tf.strings.unicode_decode(strings, "UTF-8")  # (B, None)
+    flat = codes.flat_values
+    wide = [tf.cast(flat >= limit, tf.int64) for limit in (0x80, 0x800, 0x10000)]
+    ends = tf.cumsum(1 + tf.add_n(wide))
+    starts = tf.concat([[tf.constant(0, tf.int64)], ends], axis=0)
+    rows = offsets.value_rowids()
+    first = tf.gather(codes.row_starts(), rows)
+    places = tf.gather(starts, first) + tf.cast(offsets.flat_values, tf.int64)
+    found = tf.searchsorted(starts, places, out_type=tf.int64) - first
+    return offsets.with_flat_values(tf.cast(found, tf.int32))

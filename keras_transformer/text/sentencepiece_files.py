@@ -1,0 +1,132 @@
+"""The files of a SentencePiece tokenizer, in the layout of Hugging Face's folders."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from keras_transformer.text.id_layout import FAMILIES, MODEL_TYPES, family_of
+
+FILE_NAME = "tokenizer.model"
+SETTINGS, WORDS, TARGET = "tokenizer_config.json", "vocab.json", "target.spm"
+# The largest published models have some 20 MB: more is no SentencePiece model.
+MAX_FILE_BYTES = 256 * 2**20
+
+
+def find_model(folder) -> tuple[Path, dict]:
+    """The model file of a folder, and the other arguments of its `SentencePieceTokenizer`.
+
+    A folder with `tokenizer.model` and no `tokenizer_config.json` is one of ours: its ids are the
+    pieces' own. Otherwise `tokenizer_class` there, or `model_type` in `config.json`, tells the
+    family.
+
+    Raises:
+        FileNotFoundError: there is no model file.
+        ValueError: the family is not known, or a file is no JSON object.
+    """
+    settings = _read_settings(folder)
+    if not settings:
+        return folder / FILE_NAME, {}
+    family = family_of(settings)
+    path = folder / family.file_name
+    others = [family.file_name, FILE_NAME, *(other.file_name for other in FAMILIES.values())]
+    path = next((folder / name for name in others if (folder / name).is_file()), path)
+    if not path.is_file() and (folder / "tokenizer.json").is_file():
+        raise ValueError(
+            f"{folder} has tokenizer.json alone; a {settings['tokenizer_class']} is read from its "
+            f"SentencePiece model, {family.file_name}."
+        )
+    arguments = {"settings": settings}
+    if family.file_name == "source.spm":
+        arguments["words"] = _read_words(folder / WORDS)
+        arguments["target_proto"] = read_model(folder / TARGET)
+    return path, arguments
+
+
+def read_model(path) -> bytes:
+    """The content of a model file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is too large to be one.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"No tokenizer at {path}.")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(f"{path} is no SentencePiece model: {path.stat().st_size:,} bytes.")
+    return path.read_bytes()
+
+
+def write_folder(folder, model_proto, settings, words, target_proto) -> Path:
+    """Writes the files of a tokenizer; returns the path of its model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if settings is None:
+        return write_file(folder / FILE_NAME, model_proto)
+    if words:
+        ids = {word: i for i, word in enumerate(words)}
+        write_file(folder / WORDS, as_json(ids))
+        write_file(folder / TARGET, target_proto)
+    write_file(folder / SETTINGS, as_json(settings))
+    return write_file(folder / family_of(settings).file_name, model_proto)
+
+
+def write_file(path, content) -> Path:
+    """Writes a file that is there whole or not at all."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's is for the owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def read_json(path) -> dict:
+    """The JSON object of a file.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, not a {type(content).__name__}.")
+    return content
+
+
+def _read_settings(folder):
+    """What the folder says of its tokenizer; nothing where the pieces' ids are its own."""
+    parts = [folder / name for name in ("special_tokens_map.json", SETTINGS)]
+    settings = {}
+    for path in parts:
+        if path.is_file():
+            settings |= read_json(path)
+    if not settings and (folder / FILE_NAME).is_file():
+        return {}
+    if settings.get("tokenizer_class") is None and (folder / "config.json").is_file():
+        model_type = read_json(folder / "config.json").get("model_type")
+        settings = {**MODEL_TYPES.get(model_type, {}), **settings}
+    return settings if settings.get("tokenizer_class") else {}
+
+
+def _read_words(path):
+    """The words of `vocab.json` in the order of their ids."""
+    if not path.is_file():
+        raise FileNotFoundError(f"No vocabulary at {path}.")
+    ids = read_json(path)
+    words = sorted(ids, key=ids.get)
+    if [ids[word] for word in words] != list(range(len(words))):
+        raise ValueError(f"{path} must number its {len(words)} words from 0, each once.")
+    return tuple(words)
+
+
+def as_json(content) -> bytes:
+    """JSON as the content of a file."""
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8")

@@ -1,0 +1,168 @@
+"""Decoders after prompts: cache, batch, padding and buckets change nothing."""
+
+import numpy as np
+import pytest
+from keras import ops
+from tiny_lm import PROMPTS, Uncached, make_lm
+from toy_model import beam_search, greedy_oracle
+
+from keras_transformer.generation import BeamSearch, Greedy, LengthPenalty, num_programs
+
+STEPS = 9
+POSITIONS = {
+    "learned": dict(positions="learned"),
+    "sinusoidal": dict(positions="sinusoidal"),
+    "rotary": dict(positions="rotary", num_kv_heads=1, norm="rms", gated=True),
+    "alibi": dict(positions="none", position_bias="alibi"),
+    "relative": dict(
+        positions="none", position_bias="relative", position_bias_options={"bidirectional": False}
+    ),
+    "window": dict(positions="rotary", window=5),
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_lm()
+
+
+def assert_rows(result, row, expected):
+    np.testing.assert_array_equal(result.sequences[row], expected.sequences)
+    np.testing.assert_allclose(result.scores[row], expected.scores, rtol=1e-5)
+
+
+@pytest.mark.parametrize("settings", POSITIONS.values(), ids=POSITIONS)
+def test_cached_equals_uncached_in_a_batch_of_unequal_prompts(settings):
+    model = make_lm(**settings)
+    oracle = Uncached(model)
+    result = model.generate(PROMPTS, STEPS, jit_compile=False)
+    for row, prompt in enumerate(PROMPTS):
+        tokens, total = greedy_oracle(oracle, prompt, STEPS)
+        assert result.sequences[row, 0].tolist() == tokens + [0] * (STEPS - len(tokens))
+        assert result.lengths[row, 0] == len(tokens)
+        np.testing.assert_allclose(result.scores[row, 0], total / len(tokens), rtol=1e-4)
+
+
+def test_beams_go_on_after_prompts(model):
+    oracle = Uncached(model)
+    result = model.generate(PROMPTS, 5, BeamSearch(3, 0.6, 3))
+    for row, prompt in enumerate(PROMPTS):
+        expected = beam_search(oracle, prompt, 5, 3, LengthPenalty(0.6), 3)
+        for place, (score, tokens) in enumerate(expected):
+            assert result.sequences[row, place].tolist() == tokens + [0] * (5 - len(tokens))
+            np.testing.assert_allclose(result.scores[row, place], score, rtol=1e-5)
+
+
+@pytest.mark.parametrize("side", ["left", "right", "both", "list"])
+def test_padding_changes_nothing(model, side):
+    method = Greedy() if side in ("left", "list") else BeamSearch(2, n_best=2)
+    width = 14
+    tokens, mask = np.full((4, width), 99), np.zeros((4, width), bool)  # what is masked is not read
+    for row, prompt in enumerate(PROMPTS):
+        first = {"left": width - len(prompt), "right": 0, "both": 2, "list": 0}[side]
+        tokens[row, first : first + len(prompt)] = prompt
+        mask[row, first : first + len(prompt)] = True
+    inputs = PROMPTS if side == "list" else {"token_ids": tokens, "padding_mask": mask}
+    result = model.generate(inputs, STEPS, method, jit_compile=False)
+    for row, prompt in enumerate(PROMPTS):
+        alone = model.generate([prompt], STEPS, method, jit_compile=False)
+        assert_rows(result, row, type(alone)(*(x[0] for x in alone)))
+
+
+def test_compiled_equals_eager(model):
+    compiled = model.generate(PROMPTS, STEPS)
+    for row, prompt in enumerate(PROMPTS):
+        inputs = {"token_ids": ops.convert_to_tensor([prompt], "int32")}
+        eager = [ops.convert_to_numpy(x) for x in Greedy().decode(model, inputs, STEPS)]
+        assert (eager[0][0] == compiled.sequences[row]).all()
+        np.testing.assert_allclose(eager[2][0], compiled.scores[row], rtol=1e-5)
+
+
+def test_the_cache_holds_prompt_and_new_tokens_and_no_more(model):
+    inputs = {"token_ids": ops.ones((2, 7), "int32")}
+    state = model.start(inputs, 5, beams=3)
+    # The last token is never read.
+    assert tuple(state.cache.keys[0].shape) == (6, 2, 7 + 5 - 1, 6)
+    assert tuple(state.padding_mask.shape) == (6, 11)
+    assert int(state.cache.index) == 6
+
+
+def test_the_dtype_of_the_cache_can_be_chosen(model):
+    inputs = {"token_ids": ops.ones((2, 7), "int32")}
+    state = model.start(inputs, 5, cache_dtype="float16")
+    assert "float16" in str(state.cache.keys[0].dtype)
+    exact = model.generate(PROMPTS, STEPS)
+    half = model.generate(PROMPTS, STEPS, cache_dtype="float16")
+    np.testing.assert_array_equal(exact.sequences, half.sequences)
+    assert (exact.scores != half.scores).any()
+    np.testing.assert_allclose(exact.scores, half.scores, rtol=1e-2)
+
+
+@pytest.mark.tensorflow
+def test_new_lengths_rarely_need_a_new_program():
+    model = make_lm()
+    for length in range(1, 17):
+        model.generate([[5] * length] * (3 + length % 2), 9 + length % 8)
+    assert num_programs(model) == 2  # prompts of up to 8 and up to 16; batch 4, 16 steps
+
+
+def test_the_last_room_is_used_and_no_more(model):
+    """Rows that are done run on beside one that is not, beyond the table of positions."""
+    prompts = [[5] * 31, [7] * 23, [9] * 30]
+    result = model.generate(prompts)
+    assert result.sequences.shape == (3, 1, 9)
+    for row, prompt in enumerate(prompts):
+        assert result.lengths[row, 0] <= 32 - len(prompt)
+        tokens, _ = greedy_oracle(Uncached(model), prompt, 32 - len(prompt))
+        assert result.sequences[row, 0, : len(tokens)].tolist() == tokens
+
+
+@pytest.mark.parametrize(
+    "inputs, limit, message",
+    [
+        ([[5], []], 4, "Every prompt needs at least one token; row 1 has none"),
+        ([[5], [23]], 4, "received 23 at row 1, column 0 of token_ids"),
+        ([[5], [5] * 29], 4, "row 1 has 29 tokens and max_new_tokens is 4"),
+        ([[5], [5] * 32], None, "row 1 has 32 tokens"),
+        ([[5], [5] * 33], None, "row 1 of token_ids has 33"),
+        ([[5]], 0, "max_new_tokens"),
+        ({"encoder_token_ids": [[5]]}, 4, "inputs must have 'token_ids'"),
+        ({"token_ids": [[5, 6]], "padding_mask": [[1]]}, 4, "padding_mask must have the shape"),
+    ],
+)
+def test_bad_prompts_are_refused(model, inputs, limit, message):
+    with pytest.raises(ValueError, match=message):
+        model.generate(inputs, limit)
+
+
+@pytest.mark.parametrize("eos_id", [23, (2, 23), -1])
+def test_an_end_outside_the_vocabulary_is_refused(eos_id):
+    with pytest.raises(ValueError, match="eos_id"):
+        make_lm(eos_id=eos_id).generate([[5]], 4)
+
+
+@pytest.mark.parametrize("method", [Greedy(), BeamSearch(3, n_best=3)], ids=["greedy", "beam"])
+def test_each_of_several_end_tokens_ends(method):
+    several = make_lm(eos_id=(2, 14, 9))
+    result = several.generate(PROMPTS, STEPS, method)
+    ends = set()
+    for tokens, length in zip(
+        result.sequences.reshape(-1, STEPS), result.lengths.ravel(), strict=True
+    ):
+        inner = tokens[: length - 1].tolist()
+        assert not {2, 14, 9} & set(inner)
+        ends.add(int(tokens[length - 1]))
+    assert len(ends & {2, 14, 9}) > 1
+
+
+def test_without_an_end_token_all_tokens_come(model):
+    endless = make_lm(eos_id=None)
+    assert endless.generate(PROMPTS, STEPS).lengths.tolist() == [[STEPS]] * 4
+
+
+def test_logits_that_are_not_finite_are_an_error():
+    model = make_lm()
+    table = model.backbone.token_embedding.embeddings
+    table.assign(np.where(np.arange(23)[:, None] == 7, np.nan, ops.convert_to_numpy(table)))
+    with pytest.raises(FloatingPointError, match="3 of 3 prompts"):
+        model.generate([[5], [7], [7, 5]], 1)

@@ -1,0 +1,62 @@
+"""Masks are filled with the model's most probable tokens."""
+
+import json
+
+import numpy as np
+import pytest
+from toy_encoders import ToyTokenizer, config, filler, outputs, softmax
+
+from keras_transformer import models
+from keras_transformer.tasks import MaskFiller
+
+LINES = ["the [MASK] sat on the [MASK].", "[MASK]", "no mask here", "a dog[MASK]", "[MASK] " * 5]
+
+
+def test_candidates_are_the_most_probable_tokens():
+    task = filler()
+    for line, answer in zip(LINES, task(LINES, top_k=4, batch_size=2), strict=True):
+        ids = task.tokenizer.encode(line)
+        places = [i + 1 for i, token in enumerate(ids) if token == task.tokenizer.mask_id]
+        assert len(answer.masks) == len(places)
+        if not places:
+            assert answer.text == line
+            continue
+        probabilities = softmax(outputs(task, ids))[places]
+        for row, mask in zip(probabilities, answer.masks, strict=True):
+            # two ids of the model stand for no token
+            best = np.argsort(-row[: task.tokenizer.vocab_size])[:4]
+            assert [candidate.token_id for candidate in mask] == best.tolist()
+            np.testing.assert_allclose([c.score for c in mask], row[best], rtol=1e-4)
+            assert [c.token for c in mask] == [task.tokenizer.vocab[i] for i in best]
+        words = iter(mask[0].token for mask in answer.masks)
+        expected = "".join(next(words) if p == "[MASK]" else p for p in split(line))
+        assert answer.text == expected
+
+
+def split(line):
+    first, *parts = line.split("[MASK]")
+    return [first, *(x for part in parts for x in ("[MASK]", part))]
+
+
+def test_masks_that_are_cut_off_stay():
+    with pytest.warns(UserWarning, match="were cut"):
+        found = filler(5)("a [MASK] dog sat [MASK]", truncate=True)
+    assert len(found.masks) == 1 and found.text.endswith("[MASK]")
+
+
+def test_answers_turn_into_json():
+    answer = filler()("a [MASK]", top_k=2)
+    found = json.loads(json.dumps(answer.to_dict()))
+    assert found["masks"][0][1]["token"] == answer.masks[0][1].token
+    assert str(answer) == found["text"]
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="top_k must be at most the vocabulary's size, 30; got 31"):
+        filler()("[MASK]", top_k=31)
+
+    class Maskless(ToyTokenizer):
+        mask_id = -1
+
+    with pytest.raises(ValueError, match="tokenizer must have a mask token"):
+        MaskFiller(models.MaskedLM(config()), Maskless())

@@ -1,0 +1,37 @@
+"""Vectors are the model's, and folders of sentence-transformers say how long a text may be."""
+
+import json
+
+import numpy as np
+import pytest
+from toy_encoders import LINES, ToyTokenizer, config, embedder, outputs
+
+from keras_transformer import models, text
+from keras_transformer.tasks import TextEmbedder
+
+
+@pytest.mark.parametrize("settings", [{}, {"pooling": "first", "normalize": False}])
+def test_a_vector_is_the_models(settings):
+    task = embedder(**settings)
+    found = task(LINES, batch_size=3)
+    assert found.shape == (len(LINES), 14) and found.dtype == np.float32
+    for line, vector in zip(LINES, found, strict=True):
+        expected = outputs(task, task.tokenizer.encode(line))
+        np.testing.assert_allclose(vector, expected, rtol=1e-4, atol=1e-5)
+    assert task(LINES[0]).shape == (14,)
+    assert task([]).shape == (0, 14)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(17, 17), (500, 61), (None, 61)])
+def test_a_folder_says_how_long_a_text_may_be(tmp_path, monkeypatch, limit, expected):
+    models.SentenceEmbedder(config()).save_pretrained(tmp_path)
+    path = tmp_path / "sentence_bert_config.json"
+    path.write_text(json.dumps({"max_seq_length": limit}))
+    monkeypatch.setattr(
+        text.Tokenizer, "load", classmethod(lambda *_: ToyTokenizer()), raising=False
+    )
+    assert TextEmbedder.from_pretrained(tmp_path).max_length == expected
+    assert TextEmbedder.from_pretrained(tmp_path, max_length=7).max_length == 7
+    path.write_text(json.dumps({"max_seq_length": "long"}))
+    with pytest.raises(ValueError, match="max_seq_length must be a positive integer"):
+        TextEmbedder.from_pretrained(tmp_path)
