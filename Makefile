@@ -27,12 +27,11 @@ help:  ## show this list
 quickstart: $(VENV)/.recipes  ## train, score and export a translator of dates, in minutes
 	$(PY) -m recipes.translation quickstart --run-dir runs/quickstart
 
-test: $(VENV)/.test  ## the fast tests: all on TensorFlow, then models and training on JAX
-	KERAS_BACKEND=tensorflow $(PYTEST) -m "not slow" $(ARGS)
-	KERAS_BACKEND=jax $(PYTEST) -m "not slow" $(ARGS) tests/models tests/training
+test: $(VENV)/.test  ## the fast tests, on TensorFlow
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "not slow and not broad" $(ARGS)
 
-test-slow: $(VENV)/.test  ## the tests that take minutes each
-	KERAS_BACKEND=tensorflow $(PYTEST) -m slow $(ARGS)
+test-slow: $(VENV)/.test  ## the tests that take minutes each, and those that are many
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "slow or broad" $(ARGS)
 
 test-jax: $(VENV)/.test  ## the tests of all that runs on JAX
 	KERAS_BACKEND=jax $(PYTEST) -m "not slow" $(ARGS) $(ON_JAX:%=tests/%)

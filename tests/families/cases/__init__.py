@@ -3,6 +3,8 @@
 import importlib
 import pathlib
 
+import pytest
+
 FAMILIES = sorted(
     path.stem for path in pathlib.Path(__file__).parent.glob("*.py") if path.stem != "__init__"
 )
@@ -17,12 +19,24 @@ TRAINED = (
 )
 
 
+# Of each style some, which every run of the tests takes
+DAILY = ("bert", "roberta", "gpt2", "llama", "t5", "marian")
+
+
 def cases_of(family):
     return importlib.import_module(f"cases.{family}").CASES
 
 
 def all_cases():
     return [case for family in FAMILIES for case in cases_of(family)]
+
+
+def case_parameters():
+    """All cases for pytest; those beside the daily families are marked as broad."""
+    return [
+        pytest.param(case, marks=() if case.name.split("/")[0] in DAILY else pytest.mark.broad)
+        for case in all_cases()
+    ]
 
 
 def case_of(name):
