@@ -16,6 +16,7 @@ except ImportError as error:
 
 from keras_transformer.text.code_points import NUM_CODE_POINTS, SELF
 
+RANKS = 64  # more than there are ranks of marks
 BLOCK = 256  # a table is an index of blocks, most of which are alike
 # What Rust, and so the reference, calls white space
 WHITE_SPACE = r"\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
@@ -140,19 +141,20 @@ class Normalizer(tf.Module):
         self._finish = ExpansionTable(normalization.finish)
         self._orders = CodePointTable(normalization.orders, beyond=0)
         lead, trail = normalization.lead_trail.T
-        self._lead, self._trail = CodePointTable(lead, 0), CodePointTable(trail, 0)
-        gone = normalization.decompose.splits[normalization.decompose.rows + 1]
-        gone = gone == normalization.decompose.splits[normalization.decompose.rows]
-        self._gone = CodePointTable(gone.astype(np.int32), 0)
+        splits, rows = normalization.decompose.splits, normalization.decompose.rows
+        gone = splits[rows + 1] == splits[rows]
+        self._marks = CodePointTable((trail * RANKS + lead) * 2 + gone, 0)  # one lookup for all
 
     def __call__(self, characters):
         """The normalised `Characters`."""
-        characters = characters.keep(self._gone(characters.codes) == 0)
-        lead = self._lead(characters.codes[1:])
-        disordered = (self._trail(characters.codes[:-1]) > lead) & (lead > 0)
+        marks = self._marks(characters.codes)
+        gone, lead, trail = marks % 2 == 1, marks // 2 % RANKS, marks // 2 // RANKS
+        disordered = (trail[:-1] > lead[1:]) & (lead[1:] > 0)
+        # what goes may stand between two marks
+        in_doubt = tf.reduce_any(gone) & tf.reduce_any(lead > 0)
         return tf.cond(
-            tf.reduce_any(disordered),
-            lambda: self._in_order(characters),
+            tf.reduce_any(disordered) | in_doubt,
+            lambda: self._in_order(characters.keep(~gone)),
             lambda: self._whole(characters)[0],
         )
 
