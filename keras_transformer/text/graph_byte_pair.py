@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_transformer.text.byte_pair import GPT2_PATTERN
 from keras_transformer.text.graph_merges import Merges
+from keras_transformer.text.graph_nfc import NormalFormC
 from keras_transformer.text.graph_pieces import (
     AddedTokens,
     num_leading_spaces,
@@ -277,9 +278,18 @@ def _read_pre_tokenizer(part):
 
 
 def _read_normalizer(part, added_tokens):
+    """What makes the normal form of code points, their pieces and their places."""
     if part is None:
         return lambda codes, owners, places: (codes, owners, places)
-    raise ValueError(f"A graph twin knows no normalizer but NFC; got {json.dumps(part)}.")
+    if part["type"] != "NFC":
+        raise ValueError(f"A graph twin knows no normalizer but NFC; got {json.dumps(part)}.")
+    for token in added_tokens:
+        if token["normalized"] or not token["content"].isascii():
+            raise ValueError(
+                "A graph twin with a normalizer has no added tokens that are normalized, or not "
+                f"ASCII; got {token['content']!r}."
+            )
+    return NormalFormC()
 
 
 def _read_trims(part):
