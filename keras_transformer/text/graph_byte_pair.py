@@ -58,7 +58,7 @@ class GraphBytePairTokenizer(tf.Module):
     Example:
 
     >>> from keras_transformer import text
-    >>> tokenizer = text.BytePairTokenizer.train([["a dog runs", "a dog eats"]], vocab_size=270)
+    >>> tokenizer = text.BytePairTokenizer.train([["a dog runs", "a dog eats"]], vocab_size=260)
     >>> twin = tokenizer.graph_twin()
     >>> twin.detokenize(twin.tokenize(["a dog"])).numpy()
     array([b'a dog'], dtype=object)
@@ -205,7 +205,9 @@ def _places(characters, owners, grown, rows):
     lengths = tf.cast(characters.row_lengths(), tf.int32) - grown  # (P,)
     begins = tf.cumsum(lengths, exclusive=True)
     begins -= tf.gather(tf.math.segment_min(begins, rows), rows)
-    index = tf.range(tf.size(owners)) - tf.gather(tf.cast(characters.row_starts(), tf.int32), owners)
+    index = tf.range(tf.size(owners)) - tf.gather(
+        tf.cast(characters.row_starts(), tf.int32), owners
+    )
     return tf.maximum(index - tf.gather(grown, owners), 0) + tf.gather(begins, owners)
 
 
@@ -222,7 +224,11 @@ def _known_words(model, vocabulary):
     known = {}
     for piece, i in vocabulary.items():
         content = _to_bytes(piece)
-        if _is_spelled(piece) and _is_utf8(content) and [t.id for t in model.tokenize(piece)] == [i]:
+        if (
+            _is_spelled(piece)
+            and _is_utf8(content)
+            and [t.id for t in model.tokenize(piece)] == [i]
+        ):
             known[content] = i
     return tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(
