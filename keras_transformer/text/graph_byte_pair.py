@@ -78,7 +78,7 @@ class GraphBytePairTokenizer(tf.Module):
         self._known = _known_words(tokenizer.engine.model, vocabulary)
         pairs = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
         self._merges = Merges(
-            [vocabulary.get(BYTE_CHARACTERS[b], 0) for b in range(256)],
+            [vocabulary.get(BYTE_CHARACTERS[b], tokenizer.vocab_size) for b in range(256)],
             [(vocabulary[a], vocabulary[b], vocabulary[a + b]) for a, b in pairs],
         )
         # (V,) each: what an id stands for, and whether decoding drops it.
@@ -116,14 +116,15 @@ class GraphBytePairTokenizer(tf.Module):
         places = tf.repeat(words.places, words.sizes)  # of each byte
         starts = tf.gather(places, byte_ends - sizes)
         ends = tf.gather(places, byte_ends - 1) + 1
+        added_text = tf.where(words.added, words.text, "")
         leading = tf.where(
             added,
-            tf.gather(num_leading_spaces(words.text), owners),
+            tf.gather(num_leading_spaces(added_text), owners),
             tf.gather(self._leading, ids),
         )
         trailing = tf.where(
             added,
-            tf.gather(num_trailing_spaces(words.text), owners),
+            tf.gather(num_trailing_spaces(added_text), owners),
             tf.gather(self._trailing, ids),
         )
         first = tf.concat([[True], rows[1:] != rows[:-1]], axis=0)[: tf.size(rows)]
