@@ -37,10 +37,11 @@ class Merges(tf.Module):
         values = {(left, right): (rank, new) for rank, (left, right, new) in enumerate(merges)}
         _check_order(values)
         self._byte_ids = tf.constant(byte_ids, tf.int64)
+        # No pair is packed as -1; a table must not be empty.
         self._values = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
-                tf.constant([left * IDS + right for left, right in values], tf.int64),
-                tf.constant([rank * IDS + new for rank, new in values.values()], tf.int64),
+                tf.constant([-1, *(left * IDS + right for left, right in values)], tf.int64),
+                tf.constant([-1, *(rank * IDS + new for rank, new in values.values())], tf.int64),
             ),
             NO_MERGE,
         )

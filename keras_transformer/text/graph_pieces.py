@@ -53,10 +53,11 @@ class AddedTokens(tf.Module):
         groups = [[t for t in tokens if t["normalized"] == wanted] for wanted in (False, True)]
         self._expressions = [_expression(group) for group in groups if group]
         self._strips = any(token["lstrip"] or token["rstrip"] for token in tokens)
+        # The mark is never looked for; a table must not be empty.
         self._ids = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
-                tf.constant([token["content"] for token in tokens], tf.string),
-                tf.constant([token["id"] for token in tokens], tf.int64),
+                tf.constant([MARK, *(token["content"] for token in tokens)], tf.string),
+                tf.constant([-1, *(token["id"] for token in tokens)], tf.int64),
             ),
             -1,
         )

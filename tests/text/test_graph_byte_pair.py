@@ -220,7 +220,7 @@ def test_added_tokens_of_all_flags_are_found():
     check(tokenizer, compiled(tokenizer.graph_twin()), strings)
 
 
-@pytest.mark.parametrize("name", ["roberta", "qwen2"])
+@pytest.mark.parametrize("name", ["roberta", pytest.param("qwen2", marks=pytest.mark.slow)])
 def test_a_saved_model_needs_tensorflow_only(name, tmp_path):
     import tensorflow as tf
 
@@ -256,8 +256,7 @@ print(json.dumps(loaded.tokenize(tf.constant(lines)).numpy().tolist()))
         (lambda d: d["pre_tokenizer"]["pretokenizers"][0].update(pattern={"Regex": "a+"}), "a+"),
         (lambda d: d["added_tokens"][0].update(single_word=True), "single_word"),
         (lambda d: d["model"].update(dropout=0.5), "dropout"),
-        (lambda d: d["model"]["vocab"].update({"é": d["model"]["vocab"].pop("é")}), None),
-        (lambda d: d["model"]["vocab"].pop("¿"), "every byte"),
+        (lambda d: d["model"]["vocab"].pop("ñ"), "every byte"),
     ],
 )
 def test_what_has_no_counterpart_is_refused(change, message):
@@ -265,9 +264,6 @@ def test_what_has_no_counterpart_is_refused(change, message):
     assert definition["pre_tokenizer"]["pretokenizers"][0]["pattern"] == {"Regex": LLAMA3_PATTERN}
     change(definition)
     tokenizer = BytePairTokenizer(json.dumps(definition))
-    if message is None:
-        assert tokenizer.graph_twin()
-        return
     with pytest.raises(ValueError, match=message.replace("+", r"\+")):
         tokenizer.graph_twin()
 
