@@ -6,6 +6,8 @@ W words, S symbols of all words side by side
 import numpy as np
 import tensorflow as tf
 
+from keras_transformer.text.graph_pieces import owners_of
+
 IDS = 2**24  # a pair of numbers is packed as first · IDS + second
 NO_MERGE = 2**62
 
@@ -54,8 +56,7 @@ class Merges(tf.Module):
         """The symbols (S,) of words (W,), and how many each word has (W,); none may be empty."""
         text = tf.strings.reduce_join(words)
         symbols = tf.gather(self._byte_ids, tf.cast(tf.io.decode_raw(text, tf.uint8), tf.int32))
-        lengths = tf.strings.length(words)
-        owners = tf.repeat(tf.range(tf.size(words)), lengths)
+        owners = owners_of(tf.strings.length(words))
         flat = tf.TensorShape([None])
         _, symbols, owners = tf.while_loop(
             lambda more, symbols, owners: more,

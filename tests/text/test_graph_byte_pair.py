@@ -171,6 +171,11 @@ def test_a_megabyte_is_one_string(name):
         check(*pair(name), [string])
 
 
+def test_a_long_string_costs_no_memory_for_short_ones_beside_it():
+    """With memory for the longest in each of 5,000 rows, this would take 200 GB."""
+    check(*pair("gpt2"), ["a dog"] * 2000 + ["7" * 300_000, "x y " * 50_000] + [""] * 2998)
+
+
 @pytest.mark.parametrize("name", STYLES)
 def test_any_ids_give_the_same_text(name):
     import tensorflow as tf
