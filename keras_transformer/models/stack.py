@@ -123,7 +123,8 @@ class TransformerStack(ConfiguredModel):
         kind, arguments = {
             "alibi": (layers.AlibiBias, {}),
             "relative": (
-                layers.RelativePositionBias, {"embeddings_initializer": self.initializer()}
+                layers.RelativePositionBias,
+                {"embeddings_initializer": self.initializer()},
             ),
         }[config.position_bias]
         arguments = {**arguments, **config.position_bias_options}

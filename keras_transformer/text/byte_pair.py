@@ -8,13 +8,12 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from keras_transformer.text import files
 from keras_transformer.text.engine import EngineTokenizer
+from keras_transformer.text.tokenizer import clean
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 
 # What cuts a text into words. GPT-2's is the one that a ByteLevel of the library has built in.
-GPT2_PATTERN = (
-    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-)
+GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -105,8 +104,7 @@ class BytePairTokenizer(EngineTokenizer):
     Example:
 
     >>> from keras_transformer import text
-    >>> lines = ["a dog runs", "a dog eats"] * 3
-    >>> tokenizer = text.BytePairTokenizer.train([lines], vocab_size=270)
+    >>> tokenizer = text.BytePairTokenizer.train([["a dog runs", "a dog eats"]], vocab_size=260)
     >>> tokenizer.pieces(tokenizer.encode("a dog é"))
     ['a', 'Ġdog', 'Ġ', 'Ã', '©']
     >>> tokenizer.decode(tokenizer.encode("a dog é"))
@@ -129,13 +127,12 @@ class BytePairTokenizer(EngineTokenizer):
         special_tokens=(),
         min_frequency: int = 2,
     ) -> "BytePairTokenizer":
-        """Learns a vocabulary.
+        """Learns a vocabulary. The same text and settings give the same one.
 
         Args:
             sources: a path, or a list whose items are each the path of a UTF-8 file (`.gz` is
                 unpacked) or a list of lines.
-            vocab_size: number of ids: special tokens, 256 bytes and merges. It stays smaller where
-                the text has no more pairs.
+            vocab_size: number of ids: special tokens, 256 bytes and merges.
             style: `"gpt2"`, `"roberta"`, `"bart"`, `"llama3"` or `"qwen2"`: the pattern of a word,
                 special tokens and template of that family.
             add_prefix_space: whether a text's first word is spelled as if a space were before it.
@@ -144,7 +141,8 @@ class BytePairTokenizer(EngineTokenizer):
 
         Raises:
             FileNotFoundError: a source is not there.
-            ValueError: a setting is out of its range, or a file is no UTF-8.
+            ValueError: invalid UTF-8 (with file and line), no text at all, a `vocab_size` that the
+                text cannot fill (with the limit), a bad setting.
         """
         if style not in STYLES:
             raise ValueError(f"style must be one of {sorted(STYLES)}; got {style!r}.")
@@ -153,15 +151,18 @@ class BytePairTokenizer(EngineTokenizer):
             raise ValueError(f"add_prefix_space=True is not possible with style={style!r}.")
         special = list(dict.fromkeys([*chosen.tokens.values(), *chosen.extra, *special_tokens]))
         least = len(special) + 256
-        if not isinstance(vocab_size, int) or vocab_size < least:
+        if isinstance(vocab_size, bool) or not isinstance(vocab_size, int) or vocab_size < least:
             raise ValueError(
                 f"vocab_size must be an integer of at least {least}, the special tokens and "
                 f"256 bytes; got {vocab_size!r}."
             )
+        lines = [clean(line) for line in files.read_lines(sources)]
+        if not any(map(str.strip, lines)):
+            raise ValueError("sources has no text to train on: every line is blank.")
         engine = tokenizers.Tokenizer(models.BPE(ignore_merges=chosen.ignore_merges))
         _set_words(engine, chosen, add_prefix_space)
         engine.train_from_iterator(
-            files.read_lines(sources),
+            lines,
             trainers.BpeTrainer(
                 vocab_size=vocab_size,
                 min_frequency=min_frequency,
@@ -170,6 +171,11 @@ class BytePairTokenizer(EngineTokenizer):
                 show_progress=False,
             ),
         )
+        if engine.get_vocab_size() < vocab_size:
+            raise ValueError(
+                f"vocab_size={vocab_size} is more than this text can fill; the largest possible "
+                f"is {engine.get_vocab_size()}."
+            )
         _set_template(engine, chosen, add_prefix_space)
         settings = {f"{role}_token": token for role, token in chosen.tokens.items()}
         settings |= {"tokenizer_class": "PreTrainedTokenizerFast"}
@@ -193,9 +199,11 @@ class BytePairTokenizer(EngineTokenizer):
         engine = tokenizers.Tokenizer(model)
         prefix = bool(settings.get("add_prefix_space", False))
         _set_words(engine, style, prefix)
-        names = {settings.get(f"{role}_token") or name for role, name in style.tokens.items()}
-        plain = {name for name in names if isinstance(name, str) and name in vocabulary}
-        engine.add_special_tokens([_special(name) for name in sorted(plain, key=vocabulary.get)])
+        for role, token in style.tokens.items():
+            if token in vocabulary:
+                settings[f"{role}_token"] = settings.get(f"{role}_token") or token
+        special = [token for token in style.tokens.values() if token in vocabulary]
+        engine.add_special_tokens([_special(token) for token in special])
         _set_template(engine, style, prefix)
         return engine
 
@@ -265,14 +273,15 @@ def _set_template(engine, style, add_prefix_space):
 
 
 def _set_prefix(engine, wanted):
-    """Sets `add_prefix_space` in the parts that have it."""
-    for name in ("pre_tokenizer", "post_processor"):
+    """Sets `add_prefix_space` as `transformers` does: where text is cut, and in RoBERTa's end."""
+    for name, kinds in (
+        ("pre_tokenizer", ("ByteLevel",)),
+        ("post_processor", ("RobertaProcessing",)),
+    ):
         part = getattr(engine, name)
-        if part is None:
-            continue
-        content = json.loads(part.__getstate__())
+        content = json.loads(part.__getstate__()) if part is not None else {}
         steps = content.get("pretokenizers") or content.get("processors") or [content]
-        changed = [s for s in steps if s.get("add_prefix_space", wanted) != wanted]
+        changed = [s for s in steps if s.get("type") in kinds and s["add_prefix_space"] != wanted]
         for step in changed:
             step["add_prefix_space"] = wanted
         if changed:

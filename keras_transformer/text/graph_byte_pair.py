@@ -13,8 +13,10 @@ from keras_transformer.text.graph_merges import Merges
 from keras_transformer.text.graph_nfc import NormalFormC
 from keras_transformer.text.graph_pieces import (
     AddedTokens,
+    code_points,
     num_leading_spaces,
     num_trailing_spaces,
+    owners_of,
     valid_utf8,
 )
 from keras_transformer.text.graph_words import RULES, character_classes
@@ -58,7 +60,7 @@ class GraphBytePairTokenizer(tf.Module):
     Example:
 
     >>> from keras_transformer import text
-    >>> tokenizer = text.BytePairTokenizer.train([["a dog runs", "a dog eats"]], vocab_size=270)
+    >>> tokenizer = text.BytePairTokenizer.train([["a dog runs", "a dog eats"]], vocab_size=260)
     >>> twin = tokenizer.graph_twin()
     >>> twin.detokenize(twin.tokenize(["a dog"])).numpy()
     array([b'a dog'], dtype=object)
@@ -78,7 +80,7 @@ class GraphBytePairTokenizer(tf.Module):
         self._known = _known_words(tokenizer.engine.model, vocabulary)
         pairs = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
         self._merges = Merges(
-            [vocabulary.get(BYTE_CHARACTERS[b], 0) for b in range(256)],
+            [vocabulary.get(BYTE_CHARACTERS[b], tokenizer.vocab_size) for b in range(256)],
             [(vocabulary[a], vocabulary[b], vocabulary[a + b]) for a, b in pairs],
         )
         # (V,) each: what an id stands for, and whether decoding drops it.
@@ -93,7 +95,7 @@ class GraphBytePairTokenizer(tf.Module):
         """Strings (B,) to a RaggedTensor (B, None) of int32 ids, without a template's tokens."""
         words = self._cut(strings)
         ids, lengths = self._spell(words)
-        return _ragged(ids, tf.repeat(words.rows, lengths), words.num_rows)
+        return _ragged(ids, tf.gather(words.rows, owners_of(lengths)), words.num_rows)
 
     @tf.autograph.experimental.do_not_convert
     def tokenize_with_offsets(self, strings):
@@ -104,7 +106,7 @@ class GraphBytePairTokenizer(tf.Module):
         """
         words = self._cut(strings)
         ids, lengths = self._spell(words)
-        owners = tf.repeat(tf.range(tf.size(words.text)), lengths)  # (T,)
+        owners = owners_of(lengths)  # (T,)
         rows = tf.gather(words.rows, owners)
         added = tf.gather(words.added, owners)
         sizes = tf.where(
@@ -116,14 +118,15 @@ class GraphBytePairTokenizer(tf.Module):
         places = tf.repeat(words.places, words.sizes)  # of each byte
         starts = tf.gather(places, byte_ends - sizes)
         ends = tf.gather(places, byte_ends - 1) + 1
+        added_text = tf.where(words.added, words.text, "")
         leading = tf.where(
             added,
-            tf.gather(num_leading_spaces(words.text), owners),
+            tf.gather(num_leading_spaces(added_text), owners),
             tf.gather(self._leading, ids),
         )
         trailing = tf.where(
             added,
-            tf.gather(num_trailing_spaces(words.text), owners),
+            tf.gather(num_trailing_spaces(added_text), owners),
             tf.gather(self._trailing, ids),
         )
         first = tf.concat([[True], rows[1:] != rows[:-1]], axis=0)[: tf.size(rows)]
@@ -147,10 +150,8 @@ class GraphBytePairTokenizer(tf.Module):
         if self._adds_blank:
             text = tf.where(pieces.added, text, tf.strings.regex_replace(text, "^([^ ])", r" \1"))
         grown = tf.strings.length(text) - tf.strings.length(pieces.text)  # (P,) 0 or 1
-        characters = tf.strings.unicode_decode(text, "UTF-8")
-        codes = characters.flat_values  # (C,)
-        owners = tf.cast(characters.value_rowids(), tf.int32)  # (C,) their pieces
-        places = _places(characters, owners, grown, pieces.rows)
+        codes, owners = code_points(text)  # (C,)
+        places = _places(tf.strings.length(text, "UTF8_CHAR"), owners, grown, pieces.rows)
         codes, owners, places = self._normalize(codes, owners, places)
 
         first = tf.concat([[True], owners[1:] != owners[:-1]], axis=0)[: tf.size(owners)]
@@ -200,12 +201,11 @@ def _ragged(values, rows, num_rows):
     )
 
 
-def _places(characters, owners, grown, rows):
+def _places(lengths, owners, grown, rows):
     """Where each character (C,) of pieces stands in its string; an added blank at the next."""
-    lengths = tf.cast(characters.row_lengths(), tf.int32) - grown  # (P,)
-    begins = tf.cumsum(lengths, exclusive=True)
+    index = tf.range(tf.size(owners)) - tf.gather(tf.cumsum(lengths, exclusive=True), owners)
+    begins = tf.cumsum(lengths - grown, exclusive=True)  # (P,)
     begins -= tf.gather(tf.math.segment_min(begins, rows), rows)
-    index = tf.range(tf.size(owners)) - tf.gather(tf.cast(characters.row_starts(), tf.int32), owners)
     return tf.maximum(index - tf.gather(grown, owners), 0) + tf.gather(begins, owners)
 
 
@@ -222,7 +222,11 @@ def _known_words(model, vocabulary):
     known = {}
     for piece, i in vocabulary.items():
         content = _to_bytes(piece)
-        if _is_spelled(piece) and _is_utf8(content) and [t.id for t in model.tokenize(piece)] == [i]:
+        if (
+            _is_spelled(piece)
+            and _is_utf8(content)
+            and [t.id for t in model.tokenize(piece)] == [i]
+        ):
             known[content] = i
     return tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(

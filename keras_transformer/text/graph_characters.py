@@ -16,6 +16,7 @@ except ImportError as error:
 
 from keras_transformer.text.code_points import NUM_CODE_POINTS, SELF
 
+RANKS = 64  # more than there are ranks of marks
 BLOCK = 256  # a table is an index of blocks, most of which are alike
 # What Rust, and so the reference, calls white space
 WHITE_SPACE = r"\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
@@ -90,10 +91,13 @@ class CodePointTable(tf.Module):
 
     def __init__(self, values, beyond: int):
         super().__init__()
-        blocks, index = np.unique(values.reshape(-1, BLOCK), axis=0, return_inverse=True)
-        blocks = np.concatenate([blocks, np.full_like(blocks[:1], beyond)])
-        self._index = tf.constant([*index.reshape(-1), len(blocks) - 1], tf.int32)
-        self._blocks = tf.constant(blocks.reshape(-1), tf.int32)
+        numbers = {}  # of the blocks that differ
+        rows = np.asarray(values, np.int32).reshape(-1, BLOCK)
+        index = [numbers.setdefault(row.tobytes(), len(numbers)) for row in rows]
+        blocks = [*map(np.frombuffer, numbers, [np.int32] * len(numbers))]
+        blocks.append(np.full(BLOCK, beyond, np.int32))
+        self._index = tf.constant([*index, len(numbers)], tf.int32)
+        self._blocks = tf.constant(np.concatenate(blocks))
 
     def __call__(self, codes):
         """(N,) code points to (N,) int32."""
@@ -137,19 +141,20 @@ class Normalizer(tf.Module):
         self._finish = ExpansionTable(normalization.finish)
         self._orders = CodePointTable(normalization.orders, beyond=0)
         lead, trail = normalization.lead_trail.T
-        self._lead, self._trail = CodePointTable(lead, 0), CodePointTable(trail, 0)
-        gone = normalization.decompose.splits[normalization.decompose.rows + 1]
-        gone = gone == normalization.decompose.splits[normalization.decompose.rows]
-        self._gone = CodePointTable(gone.astype(np.int32), 0)
+        splits, rows = normalization.decompose.splits, normalization.decompose.rows
+        gone = splits[rows + 1] == splits[rows]
+        self._marks = CodePointTable((trail * RANKS + lead) * 2 + gone, 0)  # one lookup for all
 
     def __call__(self, characters):
         """The normalised `Characters`."""
-        characters = characters.keep(self._gone(characters.codes) == 0)
-        lead = self._lead(characters.codes[1:])
-        disordered = (self._trail(characters.codes[:-1]) > lead) & (lead > 0)
+        marks = self._marks(characters.codes)
+        gone, lead, trail = marks % 2 == 1, marks // 2 % RANKS, marks // 2 // RANKS
+        disordered = (trail[:-1] > lead[1:]) & (lead[1:] > 0)
+        # what goes may stand between two marks
+        in_doubt = tf.reduce_any(gone) & tf.reduce_any(lead > 0)
         return tf.cond(
-            tf.reduce_any(disordered),
-            lambda: self._in_order(characters),
+            tf.reduce_any(disordered) | in_doubt,
+            lambda: self._in_order(characters.keep(~gone)),
             lambda: self._whole(characters)[0],
         )
 
@@ -180,9 +185,10 @@ class AddedTokens(tf.Module):
         contents: the strings to be found.
         numbers: (T,) int: the code point, beyond Unicode, of each.
         tokens: their `AddedToken`s, for the flags.
+        trims: whether the white space that a token takes along is not part of its place.
     """
 
-    def __init__(self, contents, numbers, tokens):
+    def __init__(self, contents, numbers, tokens, trims=False):
         super().__init__()
         for content, token in zip(contents, tokens, strict=True):
             if token.single_word:
@@ -197,6 +203,7 @@ class AddedTokens(tf.Module):
         if "\0" in used:
             raise ValueError("An added token holds a NUL: no graph finds it.")
         self._for_nul = next(code for code in range(1, 128) if chr(code) not in used)
+        self._trims = trims
         self._strips = any(token.lstrip or token.rstrip for token in tokens)
         longest_first = sorted(zip(contents, tokens, strict=True), key=lambda p: -len(p[0]))
         self._pattern = "|".join(_pattern(content, token) for content, token in longest_first)
@@ -224,19 +231,25 @@ class AddedTokens(tf.Module):
             strings, self._pattern, self._pattern
         )  # (B, None) each
         content = pieces.flat_values
+        margins = [tf.zeros_like(begin.flat_values, tf.int32)] * 2  # bytes of white space
         if self._strips:
-            content = tf.strings.regex_replace(content, f"^[{WHITE_SPACE}]+|[{WHITE_SPACE}]+$", "")
+            left = tf.strings.regex_replace(content, f"^[{WHITE_SPACE}]+", "")
+            both = tf.strings.regex_replace(left, f"[{WHITE_SPACE}]+$", "")
+            if self._trims:
+                sizes = [tf.strings.length(strings) for strings in (content, left, both)]
+                margins = [sizes[0] - sizes[1], sizes[1] - sizes[2]]
+            content = both
         numbers = self._numbers.lookup(content)
         found = numbers >= 0
+        row_bytes = tf.gather(_row_bytes(strings), pieces.value_rowids())
+        begin, end = (tf.cast(b.flat_values, tf.int32) + row_bytes for b in (begin, end))
+        columns = (begin, begin + margins[0], end - margins[1], end, numbers)
         return tf.cond(
             tf.reduce_any(found),
             lambda: self._put(
                 characters,
                 tf.cumsum(byte_lengths(codes), exclusive=True),
-                tf.boolean_mask(tf.gather(_row_bytes(strings), pieces.value_rowids()), found),
-                tf.boolean_mask(tf.cast(begin.flat_values, tf.int32), found),
-                tf.boolean_mask(tf.cast(end.flat_values, tf.int32), found),
-                tf.boolean_mask(numbers, found),
+                *(tf.boolean_mask(column, found) for column in columns),
             ),
             lambda: characters,
         )
@@ -247,20 +260,29 @@ class AddedTokens(tf.Module):
         ragged = tf.RaggedTensor.from_value_rowids(codes, characters.rows, num_strings)
         return tf.strings.unicode_encode(ragged, "UTF-8")
 
-    def _put(self, characters, places, row_bytes, begin, end, numbers):
-        """One character for each match; `places` (N,) is the first byte of each character."""
+    def _put(self, characters, places, begin, own_begin, own_end, end, numbers):
+        """One character for each match.
+
+        Args:
+            characters: N.
+            places: (N,) the first byte of each.
+            begin, own_begin, own_end, end: (M,) the bytes of the matches, and those that count.
+            numbers: (M,) the character that each becomes.
+        """
         size = tf.size(places)
-        first = tf.searchsorted(places, row_bytes + begin)  # (M,)
-        stop = tf.searchsorted(places, row_bytes + end)
+        first = tf.searchsorted(places, begin)  # (M,)
+        stop = tf.searchsorted(places, end)
+        starts = tf.gather(characters.starts, tf.searchsorted(places, own_begin))
+        ends = tf.gather(characters.ends, tf.searchsorted(places, own_end) - 1)
         inside = tf.concat([first + 1, stop], axis=0)[:, None]
         steps = tf.concat([tf.ones_like(first), -tf.ones_like(stop)], axis=0)
         covered = tf.cumsum(tf.scatter_nd(inside, steps, [size + 1]))[:-1]
-        last = tf.gather(characters.ends, stop - 1)
+        where = first[:, None]
         return Characters(
-            tf.tensor_scatter_nd_update(characters.codes, first[:, None], numbers),
+            tf.tensor_scatter_nd_update(characters.codes, where, numbers),
             characters.rows,
-            characters.starts,
-            tf.tensor_scatter_nd_update(characters.ends, first[:, None], last),
+            tf.tensor_scatter_nd_update(characters.starts, where, starts),
+            tf.tensor_scatter_nd_update(characters.ends, where, ends),
         ).keep(covered == 0)
 
 

@@ -145,7 +145,9 @@ class NormalFormC(tf.Module):
         count = tf.cumsum(tf.cast(starter, tf.int32)) - 1 - tf.cast(starter, tf.int32)
         base = tf.gather(tf.concat([starters, [0]], axis=0), tf.maximum(count, 0))
         joined = tf.gather(codes, base), codes
-        composites = tf.cast(self._composites.lookup(_pair(*(tf.cast(c, tf.int64) for c in joined))), tf.int32)
+        composites = tf.cast(
+            self._composites.lookup(_pair(*(tf.cast(c, tf.int64) for c in joined))), tf.int32
+        )
         class_before = tf.concat([classes[:1], classes[:-1]], axis=0)
         free = (base == index - 1) | (class_before < classes)
         chosen = (count >= 0) & (tf.gather(owners, base) == owners) & free & (composites >= 0)

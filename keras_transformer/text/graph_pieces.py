@@ -53,10 +53,11 @@ class AddedTokens(tf.Module):
         groups = [[t for t in tokens if t["normalized"] == wanted] for wanted in (False, True)]
         self._expressions = [_expression(group) for group in groups if group]
         self._strips = any(token["lstrip"] or token["rstrip"] for token in tokens)
+        # The mark is never looked for; a table must not be empty.
         self._ids = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
-                tf.constant([token["content"] for token in tokens], tf.string),
-                tf.constant([token["id"] for token in tokens], tf.int64),
+                tf.constant([MARK, *(token["content"] for token in tokens)], tf.string),
+                tf.constant([-1, *(token["id"] for token in tokens)], tf.int64),
             ),
             -1,
         )
@@ -87,6 +88,33 @@ def valid_utf8(strings):
     )
 
 
+def owners_of(lengths):
+    """For lengths (N,) of things side by side, which of them each element is of.
+
+    The same as `tf.repeat(tf.range(N), lengths)`, which takes memory for N times the longest.
+    """
+    ends = tf.cumsum(lengths)
+    total = tf.reduce_sum(lengths)
+    return tf.cumsum(tf.math.unsorted_segment_sum(tf.ones_like(ends), ends, total + 1))[:total]
+
+
+def code_points(strings):
+    """The code points (C,) of valid UTF-8 strings (P,), and the string that each is of.
+
+    The same as `tf.strings.unicode_decode`, in a tenth of its time.
+    """
+    flat = tf.cast(tf.io.decode_raw(tf.strings.reduce_join(strings), tf.uint8), tf.int32)
+    begins = tf.where(flat // 64 != 2)[:, 0]  # bytes that continue a character are 10xxxxxx
+    owners = owners_of(tf.strings.length(strings))
+    padded = tf.concat([flat, [0, 0, 0]], axis=0)
+    first = codes = sums = tf.gather(flat, begins)
+    # What the marks of the length add to a sequence of two, three or four bytes.
+    for number, (least, marks) in enumerate(((0xC0, 0x3080), (0xE0, 0xE2080), (0xF0, 0x3C82080))):
+        sums = sums * 64 + tf.gather(padded, begins + number + 1)
+        codes = tf.where(first >= least, sums - marks, codes)
+    return codes, tf.gather(owners, begins)
+
+
 def num_leading_spaces(strings):
     """How many white characters, or `Ġ`, each string begins with."""
     rest = tf.strings.regex_replace(strings, rf"^[{SPACES}\x{{120}}]+", "")
@@ -113,7 +141,7 @@ def _expression(tokens):
 def _split(pieces, expression):
     marked = tf.strings.regex_replace(pieces.text, expression, MARK + rb"\1" + MARK)
     parts = tf.strings.split(tf.where(pieces.added, pieces.text, marked), MARK)
-    owners = parts.value_rowids()
+    owners = tf.cast(owners_of(tf.cast(parts.row_lengths(), tf.int32)), tf.int64)
     # Text and tokens take turns.
     index = tf.range(tf.size(owners, owners.dtype)) - tf.gather(parts.row_starts(), owners)
     added = tf.gather(pieces.added, owners) | (index % 2 == 1)

@@ -255,10 +255,23 @@ def _added_tokens(engine, added):
             content = engine.normalizer.normalize_str(content)
         if content:
             found[token.normalized].setdefault(content, (NUM_CODE_POINTS + number, token))
+    trims = _trims(engine, added.values())
     return (
-        AddedTokens(list(contents), *zip(*contents.values(), strict=True)) if contents else None
+        AddedTokens(list(contents), *zip(*contents.values(), strict=True), trims)
+        if contents
+        else None
         for contents in found
     )
+
+
+def _trims(engine, added):
+    """Whether the post-processor takes white space out of the places of tokens."""
+    parts = _state(engine.post_processor)
+    trimming = [p for p in parts.get("processors", [parts]) if p.get("trim_offsets")]
+    if any(p.get("add_prefix_space") for p in trimming) and any(t.lstrip for t in added):
+        # it would leave one space at the beginning of a text, and take two
+        raise ValueError("The graph twin cannot place tokens as a post-processor with a prefix.")
+    return bool(trimming)
 
 
 def _unused_character(texts):

@@ -8,6 +8,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from keras_transformer.text import files
 from keras_transformer.text.engine import EngineTokenizer
+from keras_transformer.text.tokenizer import clean
 
 VOCABULARY = "vocab.txt"
 CONTINUING = "##"
@@ -102,10 +103,11 @@ class WordPieceTokenizer(EngineTokenizer):
             "tokenize_chinese_chars": tokenize_chinese_chars,
             **SPECIAL_TOKENS,
         }
-        engine = _bert_engine(models.WordPiece(unk_token=SPECIAL_TOKENS["unk_token"]), settings)
-        lines = [_without_surrogates(line) for line in files.read_lines(sources) if line.strip()]
-        vocabulary = _learn(engine, lines, vocab_size, limit_alphabet)
-        engine.model = models.WordPiece(vocabulary, unk_token=SPECIAL_TOKENS["unk_token"])
+        unknown = SPECIAL_TOKENS["unk_token"]
+        lines = [clean(line) for line in files.read_lines(sources) if line.strip()]
+        learner = _bert_engine(models.WordPiece(unk_token=unknown), settings)
+        vocabulary = _learn(learner, lines, vocab_size, limit_alphabet)
+        engine = _bert_engine(models.WordPiece(vocabulary, unk_token=unknown), settings)
         _finish(engine, SPECIAL_TOKENS, settings)
         return cls(engine.to_str(), settings)
 
@@ -222,7 +224,3 @@ def _learn(engine, lines, vocab_size, limit_alphabet):
 
 def _content(token):
     return token["content"] if isinstance(token, dict) else token
-
-
-def _without_surrogates(line):
-    return line.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,77 @@
+"""A folder's tokenizer is told by its files."""
+
+import json
+
+import pytest
+
+from keras_transformer.text import Tokenizer, WordPieceTokenizer, files
+from keras_transformer.text.loading import KINDS, Contents
+
+
+def kind_of(folder):
+    contents = Contents.of(folder)
+    return next((kind.name for kind in KINDS if kind.fits(contents)), None)
+
+
+BYTES = {"type": "ByteLevel"}
+FOLDERS = {
+    "word_piece": ({"model": {"type": "WordPiece"}}, [], "WordPieceTokenizer"),
+    "untyped": ({"model": {"max_input_chars_per_word": 100}}, [], "WordPieceTokenizer"),
+    "bytes": ({"model": {"type": "BPE"}, "pre_tokenizer": BYTES}, [], "BytePairTokenizer"),
+    "bytes_within": (
+        {
+            "model": {"type": "BPE"},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split"}, BYTES]},
+        },
+        ["tokenizer.model"],
+        "BytePairTokenizer",
+    ),
+    "llama": ({"model": {"type": "BPE"}}, ["tokenizer.model"], "SentencePieceTokenizer"),
+    "unigram": ({"model": {"type": "Unigram"}}, ["spiece.model"], "SentencePieceTokenizer"),
+    "unigram_alone": ({"model": {"type": "Unigram"}}, [], None),
+    "vocabulary": (None, ["vocab.txt"], "WordPieceTokenizer"),
+    "merges": (None, ["vocab.json", "merges.txt"], "BytePairTokenizer"),
+    "marian": (None, ["vocab.json", "source.spm", "target.spm"], "SentencePieceTokenizer"),
+    "xlm": (None, ["sentencepiece.bpe.model"], "SentencePieceTokenizer"),
+    "empty": (None, [], None),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_kind_follows_from_the_files(tmp_path, name):
+    definition, names, kind = FOLDERS[name]
+    if definition:
+        (tmp_path / "tokenizer.json").write_text(json.dumps(definition))
+    for name in names:
+        (tmp_path / name).touch()
+    assert kind_of(tmp_path) == kind
+
+
+def test_an_unknown_folder_is_described(tmp_path):
+    (tmp_path / "tokenizer.json").write_text('{"model": {"type": "WordLevel"}}')
+    with pytest.raises(ValueError) as error:
+        Tokenizer.load(tmp_path)
+    for part in (str(tmp_path), "tokenizer.json", "WordLevel", "vocab.txt", "spiece.model"):
+        assert part in str(error.value)
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        Tokenizer.load(tmp_path / "absent")
+
+
+def test_a_broken_file_is_named(tmp_path):
+    path = tmp_path / "tokenizer.json"
+    for content in (b"{", b"\xff", b"[" * 10**5):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="tokenizer.json is not valid"):
+            Tokenizer.load(tmp_path)
+
+
+def test_a_file_too_large_is_not_read(tmp_path, monkeypatch):
+    WordPieceTokenizer.train([["a dog"]], 12).save(tmp_path)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 10)
+    with pytest.raises(ValueError, match="at most 10 are read"):
+        Tokenizer.load(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "tokenizer_config.json").unlink()
+    (tmp_path / "special_tokens_map.json").unlink()
+    with pytest.raises(ValueError, match="vocab.txt is no file of a tokenizer"):
+        Tokenizer.load(tmp_path)
