@@ -23,6 +23,7 @@ from keras_transformer.text.graph_characters import (
     Normalizer,
     byte_lengths,
     clean_strings,
+    repeated,
     tensorflow_text,
 )
 
@@ -85,7 +86,7 @@ class GraphWordPieceTokenizer(tf.Module):
         ids, found, words = self._tokenize(strings)
         codes = words.characters.codes
         lengths = byte_lengths(codes)
-        of_byte = tf.repeat(tf.range(tf.size(codes)), lengths)  # the character of each byte
+        of_byte = repeated(lengths)  # the character of each byte
         word_bytes = tf.gather(tf.cumsum(lengths, exclusive=True), words.firsts)  # (W,)
         place = tf.gather(word_bytes, found.word)
         first = tf.gather(of_byte, place + found.begin)
@@ -98,16 +99,15 @@ class GraphWordPieceTokenizer(tf.Module):
         if not isinstance(ids, tf.RaggedTensor):
             ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
         ids = tf.cast(ids, tf.int32)
-        kept = tf.logical_not(tf.gather(self._special, ids.flat_values))
-        ids = tf.ragged.boolean_mask(ids, ids.with_flat_values(kept))
-        place = tf.range(tf.size(ids.flat_values, ids.row_splits.dtype))
-        is_first = place == tf.gather(ids.row_starts(), ids.value_rowids())
+        num_rows = ids.nrows(tf.int32)
+        kept = ~tf.gather(self._special, ids.flat_values)
+        rows = tf.boolean_mask(repeated(ids.row_lengths()), kept)
+        ids = tf.boolean_mask(ids.flat_values, kept)
+        goes_on = tf.concat([[False], rows[1:] == rows[:-1]], axis=0)[: tf.size(rows)]
         texts = tf.where(
-            is_first,
-            tf.gather(self._first_texts, ids.flat_values),
-            tf.gather(self._later_texts, ids.flat_values),
+            goes_on, tf.gather(self._later_texts, ids), tf.gather(self._first_texts, ids)
         )
-        return tf.strings.reduce_join(ids.with_flat_values(texts), axis=1)
+        return tf.strings.unsorted_segment_join(texts, rows, num_rows)
 
     def _tokenize(self, strings):
         """The ids, the `Pieces` they stand for, and the `Words` that those were cut from."""
@@ -121,7 +121,7 @@ class GraphWordPieceTokenizer(tf.Module):
             tf.strings.unicode_encode(spelled, "UTF-8")
         )  # (W, None) each
         pieces = Pieces(
-            found.value_rowids(),
+            repeated(found.row_lengths()),
             tf.cast(begin.flat_values, tf.int32),
             tf.cast(end.flat_values, tf.int32),
         )
@@ -192,7 +192,7 @@ class Pieces(tf.experimental.ExtensionType):
     """Words, cut into pieces.
 
     Attributes:
-        word: (P,) int64, the word of each.
+        word: (P,) int32, the word of each.
         begin, end: (P,) int32, the bytes of the word.
     """
 

@@ -132,7 +132,8 @@ class WordPieceTokenizer(EngineTokenizer):
             raise FileNotFoundError(f"{folder} has neither {files.TOKENIZER} nor {VOCABULARY}.")
         files.read_text(path)  # for its errors
         vocabulary = models.WordPiece.read_file(str(path))
-        usual = SPECIAL_TOKENS if SPECIAL_TOKENS["cls_token"] in vocabulary else MPNET_TOKENS
+        # MPNet's vocabulary is BERT's, [CLS] included, and its own tokens
+        usual = MPNET_TOKENS if {"<s>", "<mask>"} <= vocabulary.keys() else SPECIAL_TOKENS
         named = {key: _content(settings.get(key) or token) for key, token in usual.items()}
         model = models.WordPiece(vocabulary, unk_token=named["unk_token"])
         engine = _bert_engine(model, settings)

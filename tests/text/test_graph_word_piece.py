@@ -158,6 +158,19 @@ def test_a_megabyte_in_one_string(pair):
     assert differences(pair, [b"a" * 10**6, "läuft, ".encode() * 130_000, b"[MASK]" * 9999]) == []
 
 
+@pytest.mark.parametrize("pair", ["added tokens"], indirect=True)
+def test_a_long_string_does_not_make_the_batch_large(pair):
+    import resource
+
+    strings = [b"a dog " * 10**5] + [b"[MASK]"] * 10**4  # 24 GB, if all were as long as the first
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _, twin, compiled = pair
+    ids, _, _ = compiled(strings)
+    texts = twin.detokenize(ids)
+    assert texts.numpy()[-1] == b"" and len(texts) == 10**4 + 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10**6  # KiB
+
+
 def test_the_same_text_comes_back(pair, fuzz):
     import tensorflow as tf
 

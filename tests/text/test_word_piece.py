@@ -154,7 +154,7 @@ def test_a_vocabulary_alone_is_enough(tokenizer, tmp_path):
 
 
 def test_an_mpnet_vocabulary_has_its_own_special_tokens(tmp_path):
-    (tmp_path / "vocab.txt").write_text("<s>\n<pad>\n</s>\n[UNK]\na\ndog\n<mask>\n")
+    (tmp_path / "vocab.txt").write_text("<s>\n<pad>\n</s>\n[UNK]\na\ndog\n<mask>\n[CLS]\n")
     tokenizer = Tokenizer.load(tmp_path)
     [encoding] = tokenizer(["a  <mask>"], ["Dog"], offsets=True)
     assert tokenizer.pieces(encoding.ids) == ["<s>", "a", "<mask>", "</s>", "</s>", "dog", "</s>"]
