@@ -21,6 +21,12 @@ SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # how pieces spell a space
 UNKNOWN = " \N{DOUBLE QUESTION MARK} "  # how an unknown piece is decoded
 # After a serialized model, whose later fields win: normalizer_spec {add_dummy_prefix: false}.
 NO_PREFIX = b"\x1a\x02\x18\x00"
+# What decoding cuts off: how, and the regular expression of RE2 that does the same.
+TRIMS = {
+    "nothing": (str, ""),
+    "first space": (lambda text: text.removeprefix(" "), "^ "),
+    "spaces": (lambda text: text.strip(" "), r"^ +| +\z"),
+}
 OPENS_CODE, CLOSES_CODE = ">>", "<<"  # around Marian's language codes
 
 
@@ -306,7 +312,7 @@ class SentencePieceTokenizer(Tokenizer):
     def _decode(self, rows):
         if self.spelled:
             texts = (b"".join([self.spelled[i] for i in row]) for row in rows)
-            return [text.decode("utf-8", "replace").strip(" ") for text in texts]
+            return [TRIMS[self.trim][0](text.decode("utf-8", "replace")) for text in texts]
         if not self._is_identity:
             pieces = self._piece_of
             rows = [[pieces[i] for i in row] for row in rows]
@@ -342,13 +348,17 @@ class SentencePieceTokenizer(Tokenizer):
         empty = [id for id, name in enumerate(self._names) if not name]
         special = {*super().special_ids, *self._added.special_ids, *empty} - {self.unk_id}
         self._special_ids = tuple(sorted(special))
+        self.spelled, self.trim = None, "spaces" if words else "first space"
+        has_prefix = processor.encode("a", return_type=str)[0].startswith(SPACE)
+        if not words and (layout.prefix == "never" or not has_prefix):
+            self.trim = "nothing"
         own = {*self._piece_of, *self._special_ids}
-        if words or any(token.id not in own for token in layout.added):
-            # Where SentencePiece itself cannot join ids: the text of each as UTF-8.
-            self.spelled = [_spelling(name) for name in self._names]
-            self.spelled[self.unk_id] = UNKNOWN.encode()
-        else:
-            self.spelled = None
+        keeps_spaces = bool(processor.encode("  "))
+        if words or keeps_spaces or any(token.id not in own for token in layout.added):
+            self.spelled = [name.replace(SPACE, " ").encode("utf-8") for name in self._names]
+            self.spelled[self.unk_id] = UNKNOWN.encode("utf-8")
+            for i in filter(processor.is_byte, range(size)):
+                self.spelled[layout.piece_ids[i]] = bytes([int(pieces[i][3:5], 16)])
 
     def __getstate__(self):
         return self._arguments
@@ -368,10 +378,3 @@ def _processor(proto, name):
     except RuntimeError as error:
         raise ValueError(f"{name} is no SentencePiece model: {error}.") from error
     return processor
-
-
-def _spelling(name):
-    """The text of a piece as UTF-8, or the byte of one such as `<0x0A>`."""
-    if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
-        return bytes([int(name[3:5], 16)])
-    return name.replace(SPACE, " ").encode("utf-8")
