@@ -53,6 +53,9 @@ def test_byte_tokenizers_are_saved_for_transformers_too(tmp_path):
     again = ByteTokenizer.load(tmp_path)
     assert again == tokenizer and again.max_length == 61 and again != ByteTokenizer(7)
     assert ByteTokenizer.from_config(json.loads(json.dumps(again.get_config()))) == tokenizer
+    for other in (ByteTokenizer(0), ByteTokenizer()):
+        other.save(tmp_path / "other")
+        assert ByteTokenizer.load(tmp_path / "other") == other
     transformers = pytest.importorskip("transformers")
     theirs = transformers.ByT5Tokenizer.from_pretrained(str(tmp_path))
     assert len(theirs) == tokenizer.vocab_size
