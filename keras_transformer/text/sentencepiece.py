@@ -9,7 +9,7 @@ import sentencepiece
 from keras_transformer.text.added_tokens import AddedTokens
 from keras_transformer.text.id_layout import layout_of, plain_layout
 from keras_transformer.text.sentencepiece_files import (
-    find_model,
+    read_folder,
     read_model,
     write_file,
     write_folder,
@@ -116,7 +116,8 @@ class SentencePieceTokenizer(Tokenizer):
         Args:
             path: a model file, whose ids are those of its pieces; or a folder with
                 `tokenizer.model`; or one in the Hugging Face layout, with `tokenizer_config.json`
-                and the model file (for Marian `source.spm`, `target.spm` and `vocab.json`).
+                and the model file (for Marian `source.spm`, `target.spm` and `vocab.json`) or, as
+                transformers 5 saves it, `tokenizer.json`.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -124,9 +125,11 @@ class SentencePieceTokenizer(Tokenizer):
         """
         path, arguments = Path(path), {}
         if path.is_dir():
-            path, arguments = find_model(path)
+            path, proto, arguments = read_folder(path)
+        else:
+            proto = read_model(path)
         tokenizer = cls.__new__(cls)
-        tokenizer._read(str(path), read_model(path), **arguments)
+        tokenizer._read(str(path), proto, **arguments)
         return tokenizer
 
     def save(self, path) -> Path:
