@@ -246,8 +246,8 @@ class SentencePieceTokenizer(Tokenizer):
     # Cutting -------------------------------------------------------------------------------------
 
     def _encode(self, lines):
-        if self._is_plain:
-            return self._processor.encode(lines)
+        if self._are_whole(lines):
+            return self._ids_alone(self._processor, lines)
         rows = [[] for _ in lines]
         for (row, _, _, id, _), found in self._encoded(lines, self._ids_alone):
             rows[row] += found if id is None else [id]
@@ -260,6 +260,15 @@ class SentencePieceTokenizer(Tokenizer):
             rows[row][0].extend(ids)
             rows[row][1].extend([(start + a, start + b) for a, b in offsets] if start else offsets)
         return rows
+
+    def _are_whole(self, lines):
+        """Whether SentencePiece cuts each line as it is: quick, and mostly so."""
+        prefix, everything = self._layout.prefix, "".join(lines)
+        if self._added.may_be_in(everything) or prefix == "never":
+            return False
+        if self._layout.words and OPENS_CODE in everything:
+            return False
+        return prefix is None or not any(line.startswith((" ", SPACE)) for line in lines)
 
     def _encoded(self, lines, cut):
         """The parts of all lines, each with what `cut` makes of its text."""
@@ -292,15 +301,17 @@ class SentencePieceTokenizer(Tokenizer):
         return possible and not line.startswith((" ", SPACE), start)
 
     def _ids_alone(self, processor, texts):
-        if self._layout.words:
-            get, unknown = self._ids.get, self.unk_id
-            rows = processor.encode(texts, return_type=str)
-            return [[get(piece, unknown) for piece in row] for row in rows]
         rows = processor.encode(texts)
         if self._is_identity:
             return rows
         ids = self._layout.piece_ids
-        return [[ids[i] for i in row] for row in rows]
+        found = [[ids[i] for i in row] for row in rows]
+        if self._layout.words:  # which may have what is unknown to the model
+            get, unknown, none = self._ids.get, self.unk_id, processor.unk_id()
+            for at in (i for i, row in enumerate(rows) if none in row):
+                pieces = processor.encode(texts[at], return_type=str)
+                found[at] = [get(piece, unknown) for piece in pieces]
+        return found
 
     def _ids_with_offsets(self, processor, texts):
         found = processor.encode(texts, return_type="offset_mapping")
@@ -339,7 +350,6 @@ class SentencePieceTokenizer(Tokenizer):
         self.max_length = max_length_of(settings or {})
         size = processor.get_piece_size()
         self._is_identity = layout.piece_ids == tuple(range(size))
-        self._is_plain = settings is None
         self._piece_of = {id: i for i, id in reversed(list(enumerate(layout.piece_ids)))}
         pieces = [processor.id_to_piece(i) for i in range(size)]
         names = dict(zip(layout.piece_ids, pieces, strict=True))
