@@ -67,8 +67,10 @@ class ByteTokenizer(Tokenizer):
         if settings.get("tokenizer_class") != CLASS_NAME:
             found = settings.get("tokenizer_class")
             raise ValueError(f"{path} must name a {CLASS_NAME} as tokenizer_class; got {found!r}.")
-        named = settings.get("additional_special_tokens") or settings.get("extra_special_tokens")
-        extra = settings.get("extra_ids") or len(named or ()) or 125
+        # Both lists are in use; without any the number is ByT5's own.
+        lists = [settings.get(f"{kind}_special_tokens") for kind in ("additional", "extra")]
+        named = next((names for names in lists if names is not None), None)
+        extra = settings.get("extra_ids") or 125 if named is None else len(named)
         return cls(extra, max_length_of(settings))
 
     def save(self, folder) -> Path:

@@ -123,4 +123,5 @@ def _bytes(strings):
     lengths = tf.reduce_sum(codes.with_flat_values(widths), axis=1)
     values = tf.where(number == 0, first, later)
     places = tf.ragged.range(tf.cast(codes.row_lengths(), tf.int32)).flat_values
-    return tf.RaggedTensor.from_row_lengths(values, lengths), tf.repeat(places, widths)
+    found = tf.RaggedTensor.from_row_lengths(values, tf.cast(lengths, tf.int64))
+    return found, tf.repeat(places, widths)

@@ -28,7 +28,7 @@ from keras_transformer.text.graph_strings import (  # noqa: E402
     to_characters,
     without_ids,
 )
-from keras_transformer.text.sentencepiece import SPACE  # noqa: E402
+from keras_transformer.text.sentencepiece import SPACE, TRIMS  # noqa: E402
 
 CODE = r"(?s)^>>.*?<<"  # one of Marian's language codes
 
@@ -65,7 +65,7 @@ class GraphSentencePieceTokenizer(tf.Module):
         self._special_ids = tokenizer.special_ids
         self._piece_ids = np.array(layout.piece_ids, np.int32)
         self._pieces_of = np.array(tokenizer.pieces_of_ids, np.int32)
-        self._spelled = tokenizer.spelled
+        self._spelled, self._trim = tokenizer.spelled, TRIMS[tokenizer.trim][1]
 
     def tokenize(self, strings):
         """Strings (B,) to a RaggedTensor (B, None) of int32 ids, without bos and eos.
@@ -115,7 +115,7 @@ class GraphSentencePieceTokenizer(tf.Module):
         if self._spelled:
             spelled = ids.with_flat_values(tf.gather(self._spelled, ids.flat_values))
             texts = clean_strings(tf.strings.reduce_join(spelled, axis=1))
-            return tf.strings.regex_replace(texts, "^ +| +$", "")
+            return tf.strings.regex_replace(texts, self._trim, "")
         pieces = tf.gather(self._pieces_of, ids.flat_values)
         return self._model.detokenize(ids.with_flat_values(pieces))
 

@@ -86,7 +86,7 @@ class GraphTemplate(tf.Module):
             else:
                 source = -1
                 ones = tf.ones_like(index)
-                where = tf.RaggedTensor.from_row_lengths(-ones, ones)
+                where = tf.RaggedTensor.from_row_lengths(-ones, tf.cast(ones, tf.int64))
                 columns.append(where.with_flat_values(ones * part))
             places.append(tf.cast(where, tf.int32))
             sources.append(places[-1].with_flat_values(tf.fill(_size(where), source)))
@@ -143,7 +143,7 @@ def truncated_lengths(first, second=None, *, room, truncation):
         found = tf.where(swapped, long, short), tf.where(swapped, short, long)
     else:
         found = (room - second, second) if truncation == "only_first" else (first, room - first)
-        least = tf.minimum(*found)
+        least = found[0] if truncation == "only_first" else found[1]
         check = tf.debugging.Assert(
             tf.reduce_all(fits | (least > 0)),
             [f"truncation={truncation!r} cannot help: the other text alone fills max_length."],

@@ -204,7 +204,7 @@ _XLM = ("sentencepiece.bpe.model", _fairseq, _BERT, "cls A sep", "cls A sep sep 
 FAMILIES = {
     "T5Tokenizer": _T5,
     "MT5Tokenizer": _T5,
-    "XLMRobertaTokenizer": Family(*_XLM, lstrip=("mask",)),
+    "XLMRobertaTokenizer": Family(*_XLM),
     "CamembertTokenizer": Family(_XLM[0], _camembert, *_XLM[2:], lstrip=("mask",)),
     "MBartTokenizer": Family(
         _XLM[0], _mbart, _BERT, "A eos lang", "A B eos lang", ("mask",), MBART

@@ -9,7 +9,7 @@ import sentencepiece
 from keras_transformer.text.added_tokens import AddedTokens
 from keras_transformer.text.id_layout import layout_of, plain_layout
 from keras_transformer.text.sentencepiece_files import (
-    find_model,
+    read_folder,
     read_model,
     write_file,
     write_folder,
@@ -21,6 +21,12 @@ SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # how pieces spell a space
 UNKNOWN = " \N{DOUBLE QUESTION MARK} "  # how an unknown piece is decoded
 # After a serialized model, whose later fields win: normalizer_spec {add_dummy_prefix: false}.
 NO_PREFIX = b"\x1a\x02\x18\x00"
+# What decoding cuts off: how, and the regular expression of RE2 that does the same.
+TRIMS = {
+    "nothing": (str, ""),
+    "first space": (lambda text: text.removeprefix(" "), "^ "),
+    "spaces": (lambda text: text.strip(" "), r"^ +| +\z"),
+}
 OPENS_CODE, CLOSES_CODE = ">>", "<<"  # around Marian's language codes
 
 
@@ -110,7 +116,8 @@ class SentencePieceTokenizer(Tokenizer):
         Args:
             path: a model file, whose ids are those of its pieces; or a folder with
                 `tokenizer.model`; or one in the Hugging Face layout, with `tokenizer_config.json`
-                and the model file (for Marian `source.spm`, `target.spm` and `vocab.json`).
+                and the model file (for Marian `source.spm`, `target.spm` and `vocab.json`) or, as
+                transformers 5 saves it, `tokenizer.json`.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -118,9 +125,11 @@ class SentencePieceTokenizer(Tokenizer):
         """
         path, arguments = Path(path), {}
         if path.is_dir():
-            path, arguments = find_model(path)
+            path, proto, arguments = read_folder(path)
+        else:
+            proto = read_model(path)
         tokenizer = cls.__new__(cls)
-        tokenizer._read(str(path), read_model(path), **arguments)
+        tokenizer._read(str(path), proto, **arguments)
         return tokenizer
 
     def save(self, path) -> Path:
@@ -237,8 +246,8 @@ class SentencePieceTokenizer(Tokenizer):
     # Cutting -------------------------------------------------------------------------------------
 
     def _encode(self, lines):
-        if self._is_plain:
-            return self._processor.encode(lines)
+        if self._are_whole(lines):
+            return self._ids_alone(self._processor, lines)
         rows = [[] for _ in lines]
         for (row, _, _, id, _), found in self._encoded(lines, self._ids_alone):
             rows[row] += found if id is None else [id]
@@ -251,6 +260,15 @@ class SentencePieceTokenizer(Tokenizer):
             rows[row][0].extend(ids)
             rows[row][1].extend([(start + a, start + b) for a, b in offsets] if start else offsets)
         return rows
+
+    def _are_whole(self, lines):
+        """Whether SentencePiece cuts each line as it is: quick, and mostly so."""
+        prefix, everything = self._layout.prefix, "".join(lines)
+        if self._added.may_be_in(everything) or prefix == "never":
+            return False
+        if self._layout.words and OPENS_CODE in everything:
+            return False
+        return prefix is None or not any(line.startswith((" ", SPACE)) for line in lines)
 
     def _encoded(self, lines, cut):
         """The parts of all lines, each with what `cut` makes of its text."""
@@ -283,15 +301,17 @@ class SentencePieceTokenizer(Tokenizer):
         return possible and not line.startswith((" ", SPACE), start)
 
     def _ids_alone(self, processor, texts):
-        if self._layout.words:
-            get, unknown = self._ids.get, self.unk_id
-            rows = processor.encode(texts, return_type=str)
-            return [[get(piece, unknown) for piece in row] for row in rows]
         rows = processor.encode(texts)
         if self._is_identity:
             return rows
         ids = self._layout.piece_ids
-        return [[ids[i] for i in row] for row in rows]
+        found = [[ids[i] for i in row] for row in rows]
+        if self._layout.words:  # which may have what is unknown to the model
+            get, unknown, none = self._ids.get, self.unk_id, processor.unk_id()
+            for at in (i for i, row in enumerate(rows) if none in row):
+                pieces = processor.encode(texts[at], return_type=str)
+                found[at] = [get(piece, unknown) for piece in pieces]
+        return found
 
     def _ids_with_offsets(self, processor, texts):
         found = processor.encode(texts, return_type="offset_mapping")
@@ -306,7 +326,7 @@ class SentencePieceTokenizer(Tokenizer):
     def _decode(self, rows):
         if self.spelled:
             texts = (b"".join([self.spelled[i] for i in row]) for row in rows)
-            return [text.decode("utf-8", "replace").strip(" ") for text in texts]
+            return [TRIMS[self.trim][0](text.decode("utf-8", "replace")) for text in texts]
         if not self._is_identity:
             pieces = self._piece_of
             rows = [[pieces[i] for i in row] for row in rows]
@@ -330,7 +350,6 @@ class SentencePieceTokenizer(Tokenizer):
         self.max_length = max_length_of(settings or {})
         size = processor.get_piece_size()
         self._is_identity = layout.piece_ids == tuple(range(size))
-        self._is_plain = settings is None
         self._piece_of = {id: i for i, id in reversed(list(enumerate(layout.piece_ids)))}
         pieces = [processor.id_to_piece(i) for i in range(size)]
         names = dict(zip(layout.piece_ids, pieces, strict=True))
@@ -342,13 +361,17 @@ class SentencePieceTokenizer(Tokenizer):
         empty = [id for id, name in enumerate(self._names) if not name]
         special = {*super().special_ids, *self._added.special_ids, *empty} - {self.unk_id}
         self._special_ids = tuple(sorted(special))
+        self.spelled, self.trim = None, "spaces" if words else "first space"
+        has_prefix = processor.encode("a", return_type=str)[0].startswith(SPACE)
+        if not words and (layout.prefix == "never" or not has_prefix):
+            self.trim = "nothing"
         own = {*self._piece_of, *self._special_ids}
-        if words or any(token.id not in own for token in layout.added):
-            # Where SentencePiece itself cannot join ids: the text of each as UTF-8.
-            self.spelled = [_spelling(name) for name in self._names]
-            self.spelled[self.unk_id] = UNKNOWN.encode()
-        else:
-            self.spelled = None
+        keeps_spaces = bool(processor.encode("  "))
+        if words or keeps_spaces or any(token.id not in own for token in layout.added):
+            self.spelled = [name.replace(SPACE, " ").encode("utf-8") for name in self._names]
+            self.spelled[self.unk_id] = UNKNOWN.encode("utf-8")
+            for i in filter(processor.is_byte, range(size)):
+                self.spelled[layout.piece_ids[i]] = bytes([int(pieces[i][3:5], 16)])
 
     def __getstate__(self):
         return self._arguments
@@ -368,10 +391,3 @@ def _processor(proto, name):
     except RuntimeError as error:
         raise ValueError(f"{name} is no SentencePiece model: {error}.") from error
     return processor
-
-
-def _spelling(name):
-    """The text of a piece as UTF-8, or the byte of one such as `<0x0A>`."""
-    if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
-        return bytes([int(name[3:5], 16)])
-    return name.replace(SPACE, " ").encode("utf-8")

@@ -6,19 +6,21 @@ import tempfile
 from pathlib import Path
 
 from keras_transformer.text.id_layout import FAMILIES, MODEL_TYPES, family_of
+from keras_transformer.text.sentencepiece_proto import model_from_json
 
 FILE_NAME = "tokenizer.model"
 SETTINGS, WORDS, TARGET = "tokenizer_config.json", "vocab.json", "target.spm"
+JSON = "tokenizer.json"
 # The largest published models have some 20 MB: more is no SentencePiece model.
 MAX_FILE_BYTES = 256 * 2**20
 
 
-def find_model(folder) -> tuple[Path, dict]:
-    """The model file of a folder, and the other arguments of its `SentencePieceTokenizer`.
+def read_folder(folder) -> tuple[Path, bytes, dict]:
+    """The model's file, its content, and the other arguments of its `SentencePieceTokenizer`.
 
     A folder with `tokenizer.model` and no `tokenizer_config.json` is one of ours: its ids are the
     pieces' own. Otherwise `tokenizer_class` there, or `model_type` in `config.json`, tells the
-    family.
+    family. Where `tokenizer.json` is all that there is, the model is made from it.
 
     Raises:
         FileNotFoundError: there is no model file.
@@ -26,21 +28,21 @@ def find_model(folder) -> tuple[Path, dict]:
     """
     settings = _read_settings(folder)
     if not settings:
-        return folder / FILE_NAME, {}
+        return folder / FILE_NAME, read_model(folder / FILE_NAME), {}
     family = family_of(settings)
     path = folder / family.file_name
     others = [family.file_name, FILE_NAME, *(other.file_name for other in FAMILIES.values())]
     path = next((folder / name for name in others if (folder / name).is_file()), path)
-    if not path.is_file() and (folder / "tokenizer.json").is_file():
-        raise ValueError(
-            f"{folder} has tokenizer.json alone; a {settings['tokenizer_class']} is read from its "
-            f"SentencePiece model, {family.file_name}."
-        )
+    if not path.is_file() and (folder / JSON).is_file():
+        content = read_json(folder / JSON)
+        declared = {str(token["id"]): token for token in content.get("added_tokens", ())}
+        settings = {**settings, "added_tokens_decoder": declared}
+        return folder / JSON, model_from_json(content, settings), {"settings": settings}
     arguments = {"settings": settings}
     if family.file_name == "source.spm":
         arguments["words"] = _read_words(folder / WORDS)
         arguments["target_proto"] = read_model(folder / TARGET)
-    return path, arguments
+    return path, read_model(path), arguments
 
 
 def read_model(path) -> bytes:

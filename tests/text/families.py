@@ -41,7 +41,11 @@ FAMILIES = {
     "MarianTokenizer": ("source.spm", FAIRSEQ, {}),
     "LlamaTokenizer": ("tokenizer.model", BYTES, {"add_bos_token": True}),
     "LlamaTokenizer-legacy": ("tokenizer.model", BYTES, {"add_bos_token": True, "legacy": True}),
-    "LlamaTokenizer-bare": ("tokenizer.model", BYTES, {"add_prefix_space": False}),
+    "LlamaTokenizer-bare": (
+        "tokenizer.model",
+        BYTES,
+        {"add_bos_token": True, "add_prefix_space": False},
+    ),
 }
 TOKENS = (
     "<s>", "</s>", "<unk>", "<pad>", "<mask>", "<mask_1>", "<mask_2>", "<unk_7>", "<extra_id_0>",

@@ -6,7 +6,7 @@ import pytest
 from keras_transformer.text import SentencePieceTokenizer
 
 pytestmark = pytest.mark.tensorflow
-BATCH = 20_000
+BATCH = 20_000  # ten of them
 
 
 @pytest.fixture(scope="module", params=families.FAMILIES)
@@ -28,7 +28,7 @@ def check_equal(pair, strings):
     assert starts.to_list() == [[start for start, _ in places] for _, places in encodings]
     assert ends.to_list() == [[end for _, end in places] for _, places in encodings]
     texts = [text.decode("utf-8") for text in twin.detokenize(found).numpy()]
-    assert texts == tokenizer.decode(ids)
+    assert texts == [tokenizer.decode(row) for row in ids]
 
 
 def test_any_bytes_give_the_same_ids_offsets_and_text(pair):
