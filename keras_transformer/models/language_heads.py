@@ -174,6 +174,11 @@ class CausalLM(LanguageHead):
         hidden, cache = self.backbone.step(token_ids, state.cache, padding_mask=state.padding_mask)
         return hidden, state._replace(cache=cache)
 
+    def prompt_hidden(self, inputs):
+        """Hidden states (B, P, D) of the prompts, padding on the left."""
+        tokens, mask = self.prompt(inputs)
+        return self.backbone({"token_ids": tokens, "padding_mask": mask}, training=False)
+
     def rewind(self, state, count):
         """The state as it was before the last `count` tokens."""
         cache = state.cache._replace(index=state.cache.index - count)
