@@ -51,7 +51,7 @@ def test_tokens_are_those_of_the_equation(kind):
     for row, source in enumerate(PROMPTS[:2]):
         expected = oracle(model, source, STEPS, 3, alpha, is_lm)
         assert result.sequences[row, 0].tolist() == expected + [0] * (STEPS - len(expected))
-    assert (result.sequences != plain.sequences).any()
+    assert not is_lm or (result.sequences != plain.sequences).any()
 
 
 def test_without_a_penalty_it_is_greedy_search():
