@@ -6,7 +6,15 @@ from keras import ops
 from tiny_lm import PROMPTS, Uncached, make_lm
 from toy_model import beam_search, greedy_oracle
 
-from keras_transformer.generation import BeamSearch, Greedy, LengthPenalty, num_programs
+from keras_transformer.generation import (
+    BeamSearch,
+    Greedy,
+    LengthPenalty,
+    NoRepeatNgram,
+    RepetitionPenalty,
+    Sampling,
+    num_programs,
+)
 
 STEPS = 9
 POSITIONS = {
@@ -76,6 +84,48 @@ def test_compiled_equals_eager(model):
         eager = [ops.convert_to_numpy(x) for x in Greedy().decode(model, inputs, STEPS)]
         assert (eager[0][0] == compiled.sequences[row]).all()
         np.testing.assert_allclose(eager[2][0], compiled.scores[row], rtol=1e-5)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    "method",
+    [
+        Greedy(processors=(NoRepeatNgram(2), RepetitionPenalty(1.2))),
+        BeamSearch(3, n_best=2),
+        Sampling(seed=7, top_k=9, num_sequences=2),
+    ],
+    ids=["greedy", "beam", "sampling"],
+)
+def test_a_saved_model_takes_any_batch_length_and_limit(method, tmp_path):
+    import tensorflow as tf
+
+    model = make_lm(positions="rotary")
+    module = tf.Module()
+    module.variables_ = [v.value for v in model.variables]
+
+    @tf.function(
+        autograph=False,
+        input_signature=[
+            tf.TensorSpec((None, None), tf.int32),
+            tf.TensorSpec((None, None), tf.bool),
+            tf.TensorSpec((), tf.int32),
+        ],
+    )
+    def serve(tokens, mask, steps):
+        inputs = {"token_ids": tokens, "padding_mask": mask}
+        return method.decode(model, inputs, steps)._asdict()
+
+    module.serve = serve
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    expected = model.generate(PROMPTS, STEPS, method, jit_compile=False)
+    for rows in ([0, 1, 2, 3], [0], [0, 1]):  # the first rows: a draw goes by a row's number
+        ragged = tf.ragged.constant([PROMPTS[row] for row in rows], tf.int32, ragged_rank=1)
+        tokens = ragged.to_tensor()
+        mask = tf.sequence_mask(ragged.row_lengths(), tf.shape(tokens)[1])
+        result = loaded.serve(tokens, mask, STEPS)
+        assert (result["sequences"].numpy() == expected.sequences[rows]).all()
+        np.testing.assert_allclose(result["scores"], expected.scores[rows], rtol=1e-4)
 
 
 def test_the_cache_holds_prompt_and_new_tokens_and_no_more(model):
