@@ -42,7 +42,7 @@ class PromptLookup:
 
     models = ()
 
-    def start(self, inputs, max_new_tokens):
+    def start(self, inputs, max_new_tokens, lookahead):
         """The source's tokens (B, S) and mask, or () where there is none."""
         if "encoder_token_ids" not in inputs:
             return ()
@@ -101,9 +101,9 @@ class DraftModel:
     def models(self):
         return (self.model,)
 
-    def start(self, inputs, max_new_tokens):
+    def start(self, inputs, max_new_tokens, lookahead):
         """The model's state after the prompts."""
-        return self.model.start(inputs, max_new_tokens, beams=1)
+        return self.model.start(inputs, max_new_tokens, beams=1, lookahead=lookahead)
 
     def guess(self, history, last, count, state):
         """The next `count` tokens (N, count) int32, and the state, which has read all of them."""
@@ -189,7 +189,7 @@ class Speculative(TokenLoop):
 
     def decode(self, model, inputs, max_new_tokens, limits=None):
         search, state, setting = self.begin(model, inputs, max_new_tokens, limits)
-        draft_state = self.draft.start(inputs, max_new_tokens + self.room)
+        draft_state = self.draft.start(inputs, max_new_tokens + self.room, self.room)
         config, count = model.config, self.num_draft
 
         def unfinished(search, state, draft_state):

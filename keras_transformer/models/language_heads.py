@@ -159,10 +159,10 @@ class CausalLM(LanguageHead):
             return tokens, ops.ones_like(tokens, dtype="bool")
         return left_padded(tokens, ops.cast(mask, "bool"))
 
-    def start(self, inputs, max_new_tokens, beams=1, cache_dtype=None):
+    def start(self, inputs, max_new_tokens, beams=1, cache_dtype=None, lookahead=0):
         """Reads the prompts but for their last tokens; see `TransformerDecoder.start`."""
         tokens, mask = self.prompt(inputs)
-        return self.backbone.start(tokens, mask, max_new_tokens, beams, cache_dtype)
+        return self.backbone.start(tokens, mask, max_new_tokens, beams, cache_dtype, lookahead)
 
     def step(self, token_ids, state):
         """Logits (N, T, V) of the tokens after `token_ids` (N, T), and the advanced state."""

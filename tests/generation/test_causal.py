@@ -90,8 +90,10 @@ def test_compiled_equals_eager(model):
 @pytest.mark.parametrize(
     "method",
     [
-        Greedy(processors=(NoRepeatNgram(2), RepetitionPenalty(1.2))),
-        BeamSearch(3, n_best=2),
+        pytest.param(
+            Greedy(processors=(NoRepeatNgram(2), RepetitionPenalty(1.2))), marks=pytest.mark.slow
+        ),
+        pytest.param(BeamSearch(3, n_best=2), marks=pytest.mark.slow),
         Sampling(seed=7, top_k=9, num_sequences=2),
     ],
     ids=["greedy", "beam", "sampling"],
@@ -135,6 +137,30 @@ def test_the_cache_holds_prompt_and_new_tokens_and_no_more(model):
     assert tuple(state.cache.keys[0].shape) == (6, 2, 7 + 5 - 1, 6)
     assert tuple(state.padding_mask.shape) == (6, 11)
     assert int(state.cache.index) == 6
+
+
+def test_the_cache_of_layers_with_a_window_holds_the_window():
+    model = make_lm(positions="rotary", window=5, window_layers=(1,))
+    inputs = {"token_ids": ops.ones((2, 7), "int32")}
+    cache = model.start(inputs, 13, beams=3).cache
+    assert [tuple(key.shape) for key in cache.keys] == [(6, 2, 19, 6), (6, 2, 5, 6)]
+    short = model.start(inputs, 13, lookahead=3).cache
+    assert short.keys[1].shape[2] == 8
+
+
+@pytest.mark.parametrize("prompt, window", [(1, 3), (2, 3), (11, 3), (5, 7), (11, 1)])
+def test_a_window_in_the_cache_forgets_nothing_it_needs(prompt, window):
+    """Prompts shorter and longer than the window, and texts that go round it several times."""
+    model = make_lm(positions="learned", window=window, window_layers=(0,), eos_id=None)
+    prompts = [PROMPTS[1][:prompt], [4]]
+    oracle = Uncached(model)
+    result = model.generate(prompts, 17, jit_compile=False)
+    for row in range(2):
+        tokens = result.sequences[row, 0].tolist()
+        for step in (0, 1, 2, 7, 16):
+            expected = oracle.log_probs(prompts[row], tokens[:step])
+            expected[0] = -np.inf
+            assert tokens[step] == expected.argmax()
 
 
 def test_the_dtype_of_the_cache_can_be_chosen(model):
