@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from keras import ops, tree
 
-from keras_transformer.generation.decoding import check_positive, write_token
+from keras_transformer.generation.decoding import check_positive, token_scores, write_token
 from keras_transformer.generation.greedy import Greedy
 from keras_transformer.generation.history import History, check_processors
 from keras_transformer.generation.token_loop import TokenLoop
@@ -114,7 +114,8 @@ class DraftModel:
 
         def step(place, tokens, last, state):
             logits, state = self.model.step(last[:, None], state)
-            last = ops.cast(ops.argmax(logits[:, -1], axis=-1), "int32")
+            logits, _ = token_scores(logits, self.model.config)
+            last = ops.cast(ops.argmax(logits, axis=-1), "int32")
             return place + 1, write_token(tokens, place, last), last, state
 
         first = (ops.zeros((), "int32"), tokens, last, state)

@@ -51,7 +51,7 @@ def test_a_draft_model_gives_what_greedy_search_gives(name):
 
 
 def test_processors_and_ends_hold_within_a_round():
-    model = make_lm(eos_id=(2, 14, 9))
+    model = make_lm(eos_id=(2, 15, 20))
     processors = (RepetitionPenalty(1.4), NoRepeatNgram(2))
     assert_greedy(model, PROMPTS, PromptLookup(), 3, processors, jit_compile=False)
     assert_greedy(model, PROMPTS, DraftModel(model), 3, jit_compile=False)
