@@ -95,11 +95,12 @@ class ContrastiveSearch:
         state = model.start(inputs, max_new_tokens + 1, beams=width)
         last = ops.repeat(prompt.last(), width, axis=0)[:, None]
         hidden, state = model.step_hidden(last, state)  # (B·C, 1, D)
-        logits = ops.reshape(model.logits(hidden), (batch, width, -1))[:, 0]
-        past = ops.reshape(hidden, (batch, width, -1))[:, :1]
+        size = hidden.shape[-1]  # D
+        hidden = ops.reshape(hidden, (batch, width, size))[:, :1]
+        past, logits = hidden, model.logits(hidden)[:, 0]
         if hasattr(model, "prompt_hidden"):
             past = ops.concatenate([model.prompt_hidden(inputs)[:, :-1], past], axis=1)
-        room = ops.zeros((batch, max_new_tokens, past.shape[-1]), "float32")
+        room = ops.zeros((batch, max_new_tokens, size), "float32")
         search = _Search(
             step=ops.zeros((), "int32"),
             tokens=ops.zeros((batch, max_new_tokens), "int32"),
@@ -127,7 +128,8 @@ class ContrastiveSearch:
             probability = ops.exp(kept - ops.where(ops.isfinite(total), total, 0.0))
 
             hidden, state = model.step_hidden(ops.reshape(tokens, (-1, 1)), state)
-            candidates = unit(ops.reshape(hidden, (batch, width, -1)))
+            hidden = ops.reshape(hidden, (batch, width, size))
+            candidates = unit(hidden)
             likeness = ops.einsum("bcd,bwd->bcw", candidates, search.hidden)
             likeness = ops.max(ops.where(search.there[:, None], likeness, -1.0), axis=-1)  # (B, C)
             worth = (1.0 - self.alpha) * probability - self.alpha * likeness
@@ -141,7 +143,6 @@ class ContrastiveSearch:
             broken = search.broken | (active & ops.logical_not(usable))
             length = search.step + 1
             here = ops.arange(ops.shape(search.there)[1], dtype="int32") == first + search.step
-            hidden = ops.reshape(hidden, (batch, width, -1))
             rows = best + width * ops.arange(batch, dtype="int32")[:, None]  # (B, 1)
             state = model.reorder(state, ops.repeat(rows[:, 0], width, axis=0))
             search = _Search(
