@@ -2,6 +2,7 @@
 
 from keras_transformer.generation.beam_search import BeamSearch
 from keras_transformer.generation.compile import num_programs
+from keras_transformer.generation.contrastive import ContrastiveSearch
 from keras_transformer.generation.decoding import Generated
 from keras_transformer.generation.details import GeneratedDetails
 from keras_transformer.generation.diverse_beam_search import DiverseBeamSearch
@@ -28,6 +29,7 @@ __all__ = [
     "AllowedTokens",
     "BadWords",
     "BeamSearch",
+    "ContrastiveSearch",
     "DiverseBeamSearch",
     "DraftModel",
     "ForcedFirstToken",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from keras import ops, tree
 
-from keras_transformer.generation.decoding import check_positive, write_token
+from keras_transformer.generation.decoding import check_positive, token_scores, write_token
 from keras_transformer.generation.greedy import Greedy
 from keras_transformer.generation.history import History, check_processors
 from keras_transformer.generation.token_loop import TokenLoop
@@ -42,7 +42,7 @@ class PromptLookup:
 
     models = ()
 
-    def start(self, inputs, max_new_tokens):
+    def start(self, inputs, max_new_tokens, lookahead):
         """The source's tokens (B, S) and mask, or () where there is none."""
         if "encoder_token_ids" not in inputs:
             return ()
@@ -101,9 +101,9 @@ class DraftModel:
     def models(self):
         return (self.model,)
 
-    def start(self, inputs, max_new_tokens):
+    def start(self, inputs, max_new_tokens, lookahead):
         """The model's state after the prompts."""
-        return self.model.start(inputs, max_new_tokens, beams=1)
+        return self.model.start(inputs, max_new_tokens, beams=1, lookahead=lookahead)
 
     def guess(self, history, last, count, state):
         """The next `count` tokens (N, count) int32, and the state, which has read all of them."""
@@ -114,7 +114,8 @@ class DraftModel:
 
         def step(place, tokens, last, state):
             logits, state = self.model.step(last[:, None], state)
-            last = ops.cast(ops.argmax(logits[:, -1], axis=-1), "int32")
+            logits, _ = token_scores(logits, self.model.config)
+            last = ops.cast(ops.argmax(logits, axis=-1), "int32")
             return place + 1, write_token(tokens, place, last), last, state
 
         first = (ops.zeros((), "int32"), tokens, last, state)
@@ -189,7 +190,7 @@ class Speculative(TokenLoop):
 
     def decode(self, model, inputs, max_new_tokens, limits=None):
         search, state, setting = self.begin(model, inputs, max_new_tokens, limits)
-        draft_state = self.draft.start(inputs, max_new_tokens + self.room)
+        draft_state = self.draft.start(inputs, max_new_tokens + self.room, self.room)
         config, count = model.config, self.num_draft
 
         def unfinished(search, state, draft_state):

@@ -84,7 +84,8 @@ class TokenLoop:
         batch = ops.shape(prompt.tokens)[0]
         limits = as_limits(limits, max_new_tokens, batch)
         room = max_new_tokens + self.room
-        state = model.start(inputs, room, beams=self.rows)
+        ahead = {"lookahead": self.room} if self.room else {}
+        state = model.start(inputs, room, beams=self.rows, **ahead)
         if self.rows != 1:
             limits = ops.repeat(limits, self.rows, axis=0)
         prompt = prompt.repeat(self.rows)

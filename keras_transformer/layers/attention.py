@@ -146,13 +146,7 @@ class MultiHeadSelfAttention(MultiHeadAttention):
             query,
             key,
             value,
-            mask=masks.combine(
-                None if cache is None else masks.causal_mask(*lengths, offset),
-                None if self.window is None else masks.window_mask(*lengths, self.window, offset),
-                masks.padding_mask(padding_mask, key.shape[2]),
-                masks.attention_mask(attention_mask, query.shape[2], key.shape[2]),
-                masks.own_segment_mask(segment_ids, query.shape[2]),
-            ),
+            mask=self.joint_mask(padding_mask, attention_mask, segment_ids, cache, lengths, offset),
             bias=self.joint_bias(attention_bias, *lengths, offset),
             causal=self.causal and cache is None,
             return_scores=return_attention_scores,
@@ -162,6 +156,33 @@ class MultiHeadSelfAttention(MultiHeadAttention):
         if cache is None:  # else the mask is over the cached positions
             masks.propagate(output, padding_mask)
         return with_extras(output, scores if return_attention_scores else None, cache)
+
+    def joint_mask(self, padding_mask, attention_mask, segment_ids, cache, lengths, offset):
+        """All masks of a call as one, or None; `lengths` are T and S."""
+        places = None if cache is None else cache.places
+        if places is not None:
+            return self.window_cache_mask(padding_mask, attention_mask, places, lengths[0], offset)
+        query_length, key_length = (n if isinstance(n, int) else None for n in lengths)
+        return masks.combine(
+            None if cache is None else masks.causal_mask(*lengths, offset),
+            None if self.window is None else masks.window_mask(*lengths, self.window, offset),
+            masks.padding_mask(padding_mask, key_length),
+            masks.attention_mask(attention_mask, query_length, key_length),
+            masks.own_segment_mask(segment_ids, query_length),
+        )
+
+    def window_cache_mask(self, padding_mask, attention_mask, places, length, offset):
+        """The mask over the places of a `WindowCache`, which hold the positions `places`."""
+        if attention_mask is not None or self.position_bias is not None:
+            raise ValueError(
+                "a WindowCache holds no position for attention_mask and position_bias to be of; "
+                "received one of them"
+            )
+        if padding_mask is not None:
+            padding_mask = ops.take(padding_mask, ops.maximum(places, 0), axis=1)
+        query = offset + ops.arange(length, dtype="int32")[:, None]  # (T, 1)
+        near = (places >= 0) & (places <= query) & (query - places < self.window)  # (T, C)
+        return masks.combine(near, masks.padding_mask(padding_mask))
 
     def check_cache(self, cache, segment_ids):
         """Refuses a cache for other heads, whose numbers would be wrong without an error."""

@@ -6,6 +6,7 @@ B batch, H heads, S preallocated length, K head width
 from typing import NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -28,6 +29,9 @@ class LayerCache(NamedTuple):
     value: object
     index: object
 
+    places = None
+    """The position at each place of S, where these are not the same."""
+
     def update(self, key, value):
         """Writes keys and values at `index`.
 
@@ -49,6 +53,62 @@ class LayerCache(NamedTuple):
         )
 
 
+class WindowCache(NamedTuple):
+    """The share of a layer with a window: its last positions only, written round and round.
+
+    Attributes:
+        key: (B, H, C, K), C at least the window, and T - 1 more to read T positions at a time.
+        value: (B, H, C, K).
+        index: int32 scalar, the number of positions written.
+
+    Example:
+
+    >>> cache = WindowCache(ops.zeros((1, 1, 3, 2)), ops.zeros((1, 1, 3, 2)), 4)
+    >>> new = cache.update(ops.ones((1, 1, 1, 2)), ops.ones((1, 1, 1, 2)))
+    >>> ops.convert_to_numpy(new.places).tolist()
+    [3, 4, 2]
+    """
+
+    key: object
+    value: object
+    index: object
+
+    @property
+    def places(self):
+        """(C,) int32: the position that each place holds; negative where nothing is written."""
+        size = self.key.shape[2]
+        last = self.index - 1
+        return last - (last - ops.arange(size, dtype="int32")) % size
+
+    def update(self, key, value):
+        """Writes keys and values at `index`, over the oldest ones.
+
+        Args:
+            key: (B, H, T, K), T at most C.
+            value: (B, H, T, K).
+
+        Returns:
+            The new WindowCache, its index advanced by T.
+        """
+        size, length = self.key.shape[2], key.shape[2]
+        start = self.index % size
+        if length == 1:
+            at = (0, 0, start, 0)
+            keys, values = (
+                ops.slice_update(old, at, ops.cast(new, old.dtype))
+                for old, new in ((self.key, key), (self.value, value))
+            )
+            return WindowCache(keys, values, self.index + 1)
+        source = (ops.arange(size, dtype="int32") - start) % size  # (C,)
+        is_new = (source < length)[:, None]
+        source = ops.minimum(source, length - 1)
+        keys, values = (
+            ops.where(is_new, ops.take(ops.cast(new, old.dtype), source, axis=2), old)
+            for old, new in ((self.key, key), (self.value, value))
+        )
+        return WindowCache(keys, values, self.index + length)
+
+
 class StoredCache:
     """A `LayerCache` whose keys and values are kept in another dtype than layers compute in.
 
@@ -62,8 +122,8 @@ class StoredCache:
     Example:
 
     >>> cache = KeyValueCache.create(1, 2, num_heads=3, max_length=5, head_dim=7, dtype="float16")
-    >>> str(StoredCache(cache.layer(0), "float32").key.dtype).endswith("float32")
-    True
+    >>> keras.backend.standardize_dtype(StoredCache(cache.layer(0), "float32").key.dtype)
+    'float32'
     """
 
     def __init__(self, stored, dtype):
@@ -83,6 +143,11 @@ class StoredCache:
     def index(self):
         """int32 scalar, the number of positions written."""
         return self.stored.index
+
+    @property
+    def places(self):
+        """As `WindowCache.places`, or None."""
+        return self.stored.places
 
     def update(self, key, value):
         """As `LayerCache.update`."""
@@ -133,10 +198,21 @@ class KeyValueCache(NamedTuple):
             ops.zeros((), "int32"),
         )
 
-    def layer(self, number, dtype=None):
-        """The LayerCache of layer `number`, or what stands for it to a layer of another `dtype`."""
-        layer = LayerCache(self.keys[number], self.values[number], self.index)
-        if dtype is None or keras.backend.standardize_dtype(layer.key.dtype) == dtype:
+    def layer(self, number, dtype=None, length=None):
+        """The LayerCache of layer `number`, or what stands for it.
+
+        Args:
+            number: of the layer.
+            dtype: what the layer computes in: where keys and values are kept in another, they are
+                a `StoredCache`.
+            length: the most positions of the whole text: where the layer holds fewer, they are a
+                `WindowCache`.
+        """
+        key, value = self.keys[number], self.values[number]
+        known = isinstance(length, int) and isinstance(key.shape[2], int)
+        kind = WindowCache if known and key.shape[2] < length else LayerCache
+        layer = kind(key, value, self.index)
+        if dtype is None or keras.backend.standardize_dtype(key.dtype) == dtype:
             return layer
         return StoredCache(layer, dtype)
 
@@ -150,21 +226,32 @@ class KeyValueCache(NamedTuple):
             layers[0].index,
         )
 
-    def extended(self, length):
+    def extended(self, length, windows=None):
         """The cache with room for `length` more positions: what follows the reading of a prompt.
 
         Args:
             length: an integer or an int32 scalar tensor.
+            windows: for each layer how many of the last positions are enough, or None for all.
+                They are kept alone where that is fewer.
         """
+        windows = (None,) * len(self.keys) if windows is None else windows
+        written = self.keys[0].shape[2]
+        known = isinstance(length, int) and isinstance(written, int)
 
-        def extend(x):
+        def extend(x, window):
+            if known and window is not None and window < written + length:
+                place = np.arange(window)
+                place = written - 1 - (written - 1 - place) % window  # as in `WindowCache`
+                if (place < 0).all():
+                    return ops.zeros((*ops.shape(x)[:2], window, x.shape[3]), x.dtype)
+                return ops.take(x, ops.convert_to_tensor(np.maximum(place, 0), "int32"), axis=2)
             batch_size, num_heads, _, head_dim = ops.shape(x)
             more = ops.zeros((batch_size, num_heads, length, head_dim), x.dtype)
             return ops.concatenate([x, more], axis=2)
 
         return KeyValueCache(
-            tuple(extend(key) for key in self.keys),
-            tuple(extend(value) for value in self.values),
+            tuple(map(extend, self.keys, windows)),
+            tuple(map(extend, self.values, windows)),
             self.index,
         )
 

@@ -9,7 +9,12 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from keras_transformer.layers import KeyValueCache, LearnedPositions, TransformerDecoderBlock
+from keras_transformer.layers import (
+    KeyValueCache,
+    LearnedPositions,
+    MultiHeadSelfAttention,
+    TransformerDecoderBlock,
+)
 from keras_transformer.layers.position import token_positions
 from keras_transformer.models.stack import TransformerStack
 from keras_transformer.models.stack_config import DecoderConfig
@@ -114,7 +119,9 @@ class TransformerDecoder(TransformerStack):
             dtype or self.compute_dtype,
         )
 
-    def start(self, token_ids, padding_mask, max_new_tokens, beams=1, cache_dtype=None):
+    def start(
+        self, token_ids, padding_mask, max_new_tokens, beams=1, cache_dtype=None, lookahead=0
+    ):
         """Reads a prompt but for its last token, which the first step is given.
 
         Args:
@@ -123,10 +130,11 @@ class TransformerDecoder(TransformerStack):
             max_new_tokens: L.
             beams: G.
             cache_dtype: as in `make_cache`.
+            lookahead: how many tokens a step may read beyond the one that is next.
 
         Returns:
             A `PromptedState` of N = B·G rows and S = P - 1 + L positions: those of the tokens that
-            are read, of which the last new one is none.
+            are read, of which the last new one is none. Blocks with a window keep the window only.
         """
         rows, length = ops.shape(token_ids)
         cache = self.make_cache(rows, length - 1, cache_dtype)
@@ -136,7 +144,20 @@ class TransformerDecoder(TransformerStack):
         mask = ops.concatenate([ops.cast(padding_mask, "bool"), new], axis=1)
         if beams != 1:
             mask = ops.repeat(mask, beams, axis=0)
-        return PromptedState(cache.extended(max_new_tokens).repeat(beams), mask)
+        cache = cache.extended(max_new_tokens, self.cache_windows(lookahead))
+        return PromptedState(cache.repeat(beams), mask)
+
+    def cache_windows(self, lookahead):
+        """For each block how many cached positions are enough, or None for all of them."""
+        windows = []
+        for block in self.blocks:
+            attention, window = block.self_attention, None
+            # A user's own attention need not know of a cache that is written round and round.
+            known = type(attention).call is MultiHeadSelfAttention.call
+            if known and attention.window and not (attention.position_bias or self.position_bias):
+                window = attention.window + lookahead
+            windows.append(window)
+        return windows
 
     def step(
         self,
@@ -161,22 +182,24 @@ class TransformerDecoder(TransformerStack):
         Returns:
             `(hidden states (B, T, D), the advanced cache)`.
         """
+        length = ops.shape(cache.keys[0] if padding_mask is None else padding_mask)
+        length = length[2 if padding_mask is None else 1]
         positions = self.step_positions(token_ids, cache.index, padding_mask)
         x = self.embed_step(token_ids, cache.index, positions)
         arguments = {
             "padding_mask": padding_mask,
             **({} if positions is None else {"positions": positions}),
             **({} if scores is None else {"return_attention_scores": True}),
-            "attention_bias": self.attention_bias(
-                ops.shape(x)[1], ops.shape(cache.keys[0])[2], cache.index
-            ),
+            "attention_bias": self.attention_bias(ops.shape(x)[1], length, cache.index),
         }
         advanced = []
         for i, block in enumerate(self.blocks):
             if context_cache is not None:
                 arguments["context_cache"] = context_cache[i]
                 arguments["context_padding_mask"] = context_padding_mask
-            x, *found, layer = block(x, cache=cache.layer(i, self.compute_dtype), **arguments)
+            x, *found, layer = block(
+                x, cache=cache.layer(i, self.compute_dtype, length), **arguments
+            )
             advanced.append(layer)
             if scores is not None:
                 scores.append(found)

@@ -88,8 +88,11 @@ class Seq2SeqLM(LanguageHead):
         found = self.backbone.trace(inputs)
         return {name: found[name] for name in ("encoder", "decoder", "cross")}
 
-    def start(self, inputs, max_length, beams=1, cache_dtype=None):
-        """Encodes the sources and prepares decoding; see `Transformer.start`."""
+    def start(self, inputs, max_length, beams=1, cache_dtype=None, lookahead=0):
+        """Encodes the sources and prepares decoding; see `Transformer.start`.
+
+        `lookahead`, the tokens that a step may read beyond the next, is within `max_length`.
+        """
         return self.backbone.start(inputs, max_length, beams=beams, cache_dtype=cache_dtype)
 
     def step(self, token_ids, state):

@@ -159,10 +159,10 @@ class CausalLM(LanguageHead):
             return tokens, ops.ones_like(tokens, dtype="bool")
         return left_padded(tokens, ops.cast(mask, "bool"))
 
-    def start(self, inputs, max_new_tokens, beams=1, cache_dtype=None):
+    def start(self, inputs, max_new_tokens, beams=1, cache_dtype=None, lookahead=0):
         """Reads the prompts but for their last tokens; see `TransformerDecoder.start`."""
         tokens, mask = self.prompt(inputs)
-        return self.backbone.start(tokens, mask, max_new_tokens, beams, cache_dtype)
+        return self.backbone.start(tokens, mask, max_new_tokens, beams, cache_dtype, lookahead)
 
     def step(self, token_ids, state):
         """Logits (N, T, V) of the tokens after `token_ids` (N, T), and the advanced state."""
@@ -173,6 +173,11 @@ class CausalLM(LanguageHead):
         """Hidden states (N, T, D) of `token_ids` (N, T), and the advanced state."""
         hidden, cache = self.backbone.step(token_ids, state.cache, padding_mask=state.padding_mask)
         return hidden, state._replace(cache=cache)
+
+    def prompt_hidden(self, inputs):
+        """Hidden states (B, P, D) of the prompts, padding on the left."""
+        tokens, mask = self.prompt(inputs)
+        return self.backbone({"token_ids": tokens, "padding_mask": mask}, training=False)
 
     def rewind(self, state, count):
         """The state as it was before the last `count` tokens."""

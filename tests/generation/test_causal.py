@@ -6,7 +6,15 @@ from keras import ops
 from tiny_lm import PROMPTS, Uncached, make_lm
 from toy_model import beam_search, greedy_oracle
 
-from keras_transformer.generation import BeamSearch, Greedy, LengthPenalty, num_programs
+from keras_transformer.generation import (
+    BeamSearch,
+    Greedy,
+    LengthPenalty,
+    NoRepeatNgram,
+    RepetitionPenalty,
+    Sampling,
+    num_programs,
+)
 
 STEPS = 9
 POSITIONS = {
@@ -33,7 +41,7 @@ def assert_rows(result, row, expected):
 
 @pytest.mark.parametrize("settings", POSITIONS.values(), ids=POSITIONS)
 def test_cached_equals_uncached_in_a_batch_of_unequal_prompts(settings):
-    model = make_lm(**settings)
+    model = make_lm(num_layers=2, **settings)
     oracle = Uncached(model)
     result = model.generate(PROMPTS, STEPS, jit_compile=False)
     for row, prompt in enumerate(PROMPTS):
@@ -78,6 +86,50 @@ def test_compiled_equals_eager(model):
         np.testing.assert_allclose(eager[2][0], compiled.scores[row], rtol=1e-5)
 
 
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(
+            Greedy(processors=(NoRepeatNgram(2), RepetitionPenalty(1.2))), marks=pytest.mark.slow
+        ),
+        pytest.param(BeamSearch(3, n_best=2), marks=pytest.mark.slow),
+        Sampling(seed=7, top_k=9, num_sequences=2),
+    ],
+    ids=["greedy", "beam", "sampling"],
+)
+def test_a_saved_model_takes_any_batch_length_and_limit(method, tmp_path):
+    import tensorflow as tf
+
+    model = make_lm(positions="rotary")
+    module = tf.Module()
+    module.variables_ = [v.value for v in model.variables]
+
+    @tf.function(
+        autograph=False,
+        input_signature=[
+            tf.TensorSpec((None, None), tf.int32),
+            tf.TensorSpec((None, None), tf.bool),
+            tf.TensorSpec((), tf.int32),
+        ],
+    )
+    def serve(tokens, mask, steps):
+        inputs = {"token_ids": tokens, "padding_mask": mask}
+        return method.decode(model, inputs, steps)._asdict()
+
+    module.serve = serve
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    expected = model.generate(PROMPTS, STEPS, method, jit_compile=False)
+    for rows in ([0, 1, 2, 3], [0], [0, 1]):  # the first rows: a draw goes by a row's number
+        ragged = tf.ragged.constant([PROMPTS[row] for row in rows], tf.int32, ragged_rank=1)
+        tokens = ragged.to_tensor()
+        mask = tf.sequence_mask(ragged.row_lengths(), tf.shape(tokens)[1])
+        result = loaded.serve(tokens, mask, STEPS)
+        assert (result["sequences"].numpy() == expected.sequences[rows]).all()
+        np.testing.assert_allclose(result["scores"], expected.scores[rows], rtol=1e-4)
+
+
 def test_the_cache_holds_prompt_and_new_tokens_and_no_more(model):
     inputs = {"token_ids": ops.ones((2, 7), "int32")}
     state = model.start(inputs, 5, beams=3)
@@ -85,6 +137,32 @@ def test_the_cache_holds_prompt_and_new_tokens_and_no_more(model):
     assert tuple(state.cache.keys[0].shape) == (6, 2, 7 + 5 - 1, 6)
     assert tuple(state.padding_mask.shape) == (6, 11)
     assert int(state.cache.index) == 6
+
+
+def test_the_cache_of_layers_with_a_window_holds_the_window():
+    model = make_lm(num_layers=2, positions="rotary", window=5, window_layers=(1,))
+    inputs = {"token_ids": ops.ones((2, 7), "int32")}
+    cache = model.start(inputs, 13, beams=3).cache
+    assert [tuple(key.shape) for key in cache.keys] == [(6, 2, 19, 6), (6, 2, 5, 6)]
+    short = model.start(inputs, 13, lookahead=3).cache
+    assert short.keys[1].shape[2] == 8
+
+
+@pytest.mark.parametrize("prompt, window", [(1, 3), (2, 3), (11, 3), (5, 7), (11, 1)])
+def test_a_window_in_the_cache_forgets_nothing_it_needs(prompt, window):
+    """Prompts shorter and longer than the window, and texts that go round it several times."""
+    model = make_lm(
+        num_layers=2, positions="learned", window=window, window_layers=(0,), eos_id=None
+    )
+    prompts = [PROMPTS[1][:prompt], [4]]
+    oracle = Uncached(model)
+    result = model.generate(prompts, 17, jit_compile=False)
+    for row in range(2):
+        tokens = result.sequences[row, 0].tolist()
+        for step in (0, 1, 2, 7, 16):
+            expected = oracle.log_probs(prompts[row], tokens[:step])
+            expected[0] = -np.inf
+            assert tokens[step] == expected.argmax()
 
 
 def test_the_dtype_of_the_cache_can_be_chosen(model):
@@ -143,16 +221,16 @@ def test_an_end_outside_the_vocabulary_is_refused(eos_id):
 
 @pytest.mark.parametrize("method", [Greedy(), BeamSearch(3, n_best=3)], ids=["greedy", "beam"])
 def test_each_of_several_end_tokens_ends(method):
-    several = make_lm(eos_id=(2, 14, 9))
+    several = make_lm(eos_id=(2, 15, 20))
     result = several.generate(PROMPTS, STEPS, method)
     ends = set()
     for tokens, length in zip(
         result.sequences.reshape(-1, STEPS), result.lengths.ravel(), strict=True
     ):
         inner = tokens[: length - 1].tolist()
-        assert not {2, 14, 9} & set(inner)
+        assert not {2, 15, 20} & set(inner)
         ends.add(int(tokens[length - 1]))
-    assert len(ends & {2, 14, 9}) > 1
+    assert len(ends & {2, 15, 20}) > 1
 
 
 def test_without_an_end_token_all_tokens_come(model):

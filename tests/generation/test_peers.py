@@ -136,6 +136,7 @@ def test_beams_in_order_with_scores(pair, penalty, early_stopping):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*PAIRS, "allowed"])
 def test_constraints(pair, name):
     ours, theirs = PAIRS[name] if name in PAIRS else only_thirds()
@@ -158,6 +159,7 @@ def test_all_constraints_at_once(pair):
     assert_same(pair, method, num_beams=3, **theirs)
 
 
+@pytest.mark.slow
 def test_several_end_tokens(pair):
     """The second one is a token that the model says anyway."""
     said = pair[1].generate(PROMPTS, STEPS).sequences[:, 0, 2].tolist()
