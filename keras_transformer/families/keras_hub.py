@@ -18,6 +18,7 @@ from keras_transformer.families.tables import SAME, TRANSPOSED, Row, Same
 from keras_transformer.layers import LinearScaling, Llama3Scaling
 from keras_transformer.models import (
     CausalLM,
+    DecoderClassifier,
     DecoderConfig,
     EncoderConfig,
     MaskedLM,
@@ -321,7 +322,7 @@ HEADS = {
         SpanExtractor: new("ends/kernel", "ends/bias"),
         MaskedLM: new(*TRANSFORM, *OUTPUT),
     },
-    TransformerDecoder: {CausalLM: reverse_table},
+    TransformerDecoder: {CausalLM: reverse_table, DecoderClassifier: new("classes/kernel")},
     Transformer: {
         Seq2SeqLM: lambda config: [Row("output_bias", ("output_bias",), optional=True)],
     },

@@ -90,7 +90,11 @@ class SequenceClassifier(Head):
             activation = get_activation(self.head_activation)
             self.pooler = self.make_dense("pooler", width, activation, (None, width))
         self.classes_dropout = self.make_dropout("dropout", self.head_dropout, (None, width))
-        self.classes = self.make_dense("classes", self.num_classes, shape=(None, width))
+        self.classes = self.make_classes()
+
+    def make_classes(self):
+        """The projection of a pooled vector to the classes."""
+        return self.make_dense("classes", self.num_classes, shape=(None, self.config.hidden_dim))
 
     def call(self, inputs, training=None):
         inputs = self.backbone.named(inputs)

@@ -59,11 +59,12 @@ class Head(ConfiguredModel):
     def build(self, input_shape=None):
         self.built = True  # the constructor has made all weights
 
-    def make_dense(self, name, units, activation=None, shape=None):
+    def make_dense(self, name, units, activation=None, shape=None, use_bias=True):
         """A dense layer with the backbone's initialiser, built for inputs (B, T, D) or `shape`."""
         layer = keras.layers.Dense(
             units,
             activation=activation,
+            use_bias=use_bias,
             kernel_initializer=self.backbone.initializer() or "glorot_uniform",
             dtype=self.dtype_policy,
             name=name,
