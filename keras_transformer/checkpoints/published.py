@@ -14,6 +14,7 @@ from keras_transformer.families import get_family
 from keras_transformer.models.configured import normal_initializer, without_initial_values
 
 CONFIG = "config.json"
+OF_THE_START = ("scaled_residuals",)  # how weights began is no matter of a file that holds them
 
 
 def read_published(cls, folder, fields, dtype=None, **overrides):
@@ -29,9 +30,10 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
         **overrides: fields of our configuration, and arguments of the model, to change.
 
     Raises:
-        ValueError: the family is not known or has no such head; a field cannot be expressed;
-            tensors are missing, unexpected or of another shape.
+        ValueError: the family is not known or has no such head; a field cannot be expressed; the
+            weights are quantised; tensors are missing, unexpected or of another shape.
     """
+    refuse_quantised(fields, folder)
     family = get_family(fields.get("model_type"))
     head = family.head_of(cls)
     changed, arguments = cls.split_arguments(overrides)
@@ -44,6 +46,19 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
     model = with_weights(cls, family, config, arguments, TensorFiles(folder), dtype)
     model.published = fields
     return model
+
+
+def refuse_quantised(fields, folder):
+    """Refuses weights that another library has packed in a way of its own."""
+    settings = fields.get("quantization_config")
+    if not settings:
+        return
+    method = settings.get("quant_method", "unknown") if isinstance(settings, dict) else settings
+    raise ValueError(
+        f"{folder / CONFIG} has a quantization_config (method {method!r}), and quantised weights "
+        "are not read: take the checkpoint that it was made from, load that, and quantise it with "
+        'model.quantize("int8")'
+    )
 
 
 def with_weights(cls, family, config, arguments, files, dtype):
@@ -119,7 +134,7 @@ def write_published(model, folder, family):
     differing = [
         f"{name}={value!r}"
         for name, value in model.config.resolved().items()
-        if read_again[name] != value
+        if read_again[name] != value and name not in OF_THE_START
     ]
     own = head.from_model(model)
     arguments = model.arguments()

@@ -66,6 +66,7 @@ def to_config(fields):
         activation=to_activation(fields, "activation_function"),
         score="scaled_dot_product" if fields["scale_attn_weights"] else "dot_product",
         pad_id=to_pad(fields),
+        scaled_residuals=True,  # section 2.3
         **{ours: fields[theirs] for ours, theirs in NAMES.items()},
     )
 

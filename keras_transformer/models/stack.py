@@ -3,6 +3,8 @@
 B batch, T length, D width, H heads, V vocabulary
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -86,6 +88,7 @@ class TransformerStack(ConfiguredModel):
         return self.block(
             rotary=self.positions if isinstance(self.positions, layers.RotaryEmbedding) else None,
             kernel_initializer=self.initializer(),
+            output_initializer=self.output_initializer(),
             dtype=self.dtype_policy,
             name=f"block_{number}",
             **self.config.block_arguments(number),
@@ -149,6 +152,13 @@ class TransformerStack(ConfiguredModel):
     def initializer(self):
         """Of all kernels and embeddings, or None for each layer's own."""
         return normal_initializer(self.config.initializer_range)
+
+    def output_initializer(self):
+        """Of the last kernel before each residual sum, or None for that of all kernels."""
+        deviation = self.config.initializer_range
+        if not self.config.scaled_residuals or deviation is None:
+            return None
+        return normal_initializer(deviation / math.sqrt(2 * self.config.num_layers))
 
     # What they compute
 
