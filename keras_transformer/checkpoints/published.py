@@ -3,15 +3,18 @@
 import inspect
 import warnings
 
-import keras
-
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.checkpoints.safetensors import save_weights
 from keras_transformer.checkpoints.tensor_files import WEIGHTS, TensorFiles
-from keras_transformer.checkpoints.weight_table import Table, collect, fill, outline, plan
-from keras_transformer.checkpoints.weights import named_weights
+from keras_transformer.checkpoints.weight_table import (
+    Table,
+    collect,
+    fill,
+    make_empty,
+    plan,
+    shapes_of,
+)
 from keras_transformer.families import get_family
-from keras_transformer.models.configured import normal_initializer, without_initial_values
 
 CONFIG = "config.json"
 OF_THE_START = ("scaled_residuals",)  # how weights began is no matter of a file that holds them
@@ -82,11 +85,10 @@ def with_weights(cls, family, config, arguments, files, dtype):
     def make():
         return cls(config, dtype=dtype, **arguments)
 
-    planned = plan(Table.of(family, cls, config), outline(make), files)
-    with without_initial_values():
-        model = make()
-    fill(model, planned, files)
-    initialise(model, planned.lacking, files.folder)
+    model, variables = make_empty(make)
+    planned = plan(Table.of(family, cls, config), shapes_of(model), files)
+    fill(model, variables, planned, files)
+    warn_of_new(planned.lacking, model, files.folder)
     return model
 
 
@@ -99,21 +101,14 @@ def require_classes(arguments):
         )
 
 
-def initialise(model, names, folder):
-    """Gives new weights their initial values, and names them in one warning."""
-    if not names:
-        return
-    variables = named_weights(model)
-    for name in names:
-        if name.endswith(("/kernel", "/embeddings")):
-            initial = normal_initializer(model.config.initializer_range)
-            initial = initial or keras.initializers.GlorotUniform()
-            variables[name].assign(initial(tuple(variables[name].shape)))
-    warnings.warn(
-        f"{folder} has no weights for {', '.join(names)} of {type(model).__name__}: they are new, "
-        "so train the model before you use it",
-        stacklevel=5,
-    )
+def warn_of_new(names, model, folder):
+    """Names weights that no file had in one warning."""
+    if names:
+        warnings.warn(
+            f"{folder} has no weights for {', '.join(names)} of {type(model).__name__}: they are "
+            "new, so train the model before you use it",
+            stacklevel=5,
+        )
 
 
 def write_published(model, folder, family):

@@ -135,7 +135,6 @@ def table(config):
         *layer("embedding_norm", "embeddings_layer_norm"),
         *layer("embedding_projection", "embeddings_projection"),
         *layer("norm", "layer_norm", "sequence_output_layernorm"),
-        # RoBERTa's one segment, which KerasHub leaves out and other libraries look for, stays zero
         Row("segment_embedding/embeddings", ("segment_embedding/embeddings",), optional=True),
     ]
     for i in range(config.num_layers):

@@ -1,28 +1,13 @@
 """What all models share: they are made, saved and loaded by a configuration."""
 
 import contextlib
-import contextvars
 import inspect
 
 import keras
 
-_INITIAL_VALUES = contextvars.ContextVar("initial values", default=True)
-
-
-@contextlib.contextmanager
-def without_initial_values():
-    """Models made in this context start as zeros: their weights are about to be read."""
-    token = _INITIAL_VALUES.set(False)
-    try:
-        yield
-    finally:
-        _INITIAL_VALUES.reset(token)
-
 
 def normal_initializer(stddev):
     """A normal distribution's, or None for each layer's own."""
-    if not _INITIAL_VALUES.get():
-        return keras.initializers.Zeros()
     return None if stddev is None else keras.initializers.RandomNormal(stddev=stddev)
 
 
