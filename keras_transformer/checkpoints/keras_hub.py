@@ -8,7 +8,6 @@ from keras_transformer.checkpoints.weights import named_weights
 from keras_transformer.families import get_family
 from keras_transformer.families.keras_hub import BACKBONES
 
-
 # RoBERTa's one segment, which KerasHub leaves out and other libraries look for, is zero
 SEGMENTS = "segment_embedding/embeddings"
 
