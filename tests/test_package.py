@@ -134,7 +134,7 @@ def third_party_imports(path):
 
 def test_every_import_is_a_declared_dependency():
     declared = {
-        re.match(r"[A-Za-z0-9._-]+", line).group().lower()
+        re.match(r"[A-Za-z0-9._-]+", line).group().lower().replace("_", "-")
         for line in importlib.metadata.requires("keras-transformer-zoo")
     }
     providers = importlib.metadata.packages_distributions()
@@ -142,5 +142,5 @@ def test_every_import_is_a_declared_dependency():
         for name in set(third_party_imports(path)):
             if name == "torch":  # the user's choice of backend; no extra installs it
                 continue
-            found = {d.lower() for d in providers.get(name, [])}
+            found = {d.lower().replace("_", "-") for d in providers.get(name, [])}
             assert found & declared, f"{path.relative_to(ROOT)} imports {name}: not in setup.py"

@@ -8,6 +8,9 @@ from keras_transformer.checkpoints.weights import named_weights
 from keras_transformer.families import get_family
 from keras_transformer.families.keras_hub import BACKBONES
 
+# RoBERTa's one segment, which KerasHub leaves out and other libraries look for, is zero
+SEGMENTS = "segment_embedding/embeddings"
+
 
 class Variables:
     """The variables of a model under the interface of `TensorFiles`."""
@@ -74,6 +77,10 @@ def from_keras_hub(cls, backbone, dtype=None, **overrides):
     fields = {"model_type": known.model_type, **published.from_config(config)}
     config = type(config).from_dict({**config.to_dict(), **changed})
     arguments = {**published.head_of(cls).to_arguments(fields), **arguments}
-    model = with_weights(cls, family, config, arguments, Variables(backbone), dtype)
+    variables = Variables(backbone)
+    model = with_weights(cls, family, config, arguments, variables, dtype)
+    for name, variable in named_weights(model).items():
+        if name.endswith(SEGMENTS) and SEGMENTS not in variables:
+            variable.assign(keras.ops.zeros_like(variable))
     model.published = fields
     return model

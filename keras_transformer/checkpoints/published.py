@@ -3,17 +3,21 @@
 import inspect
 import warnings
 
-import keras
-
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.checkpoints.safetensors import save_weights
 from keras_transformer.checkpoints.tensor_files import WEIGHTS, TensorFiles
-from keras_transformer.checkpoints.weight_table import Table, collect, fill, outline, plan
-from keras_transformer.checkpoints.weights import named_weights
+from keras_transformer.checkpoints.weight_table import (
+    Table,
+    collect,
+    fill,
+    make_empty,
+    plan,
+    shapes_of,
+)
 from keras_transformer.families import get_family
-from keras_transformer.models.configured import normal_initializer, without_initial_values
 
 CONFIG = "config.json"
+OF_THE_START = ("scaled_residuals",)  # how weights began is no matter of a file that holds them
 
 
 def read_published(cls, folder, fields, dtype=None, **overrides):
@@ -29,9 +33,10 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
         **overrides: fields of our configuration, and arguments of the model, to change.
 
     Raises:
-        ValueError: the family is not known or has no such head; a field cannot be expressed;
-            tensors are missing, unexpected or of another shape.
+        ValueError: the family is not known or has no such head; a field cannot be expressed; the
+            weights are quantised; tensors are missing, unexpected or of another shape.
     """
+    refuse_quantised(fields, folder)
     family = get_family(fields.get("model_type"))
     head = family.head_of(cls)
     changed, arguments = cls.split_arguments(overrides)
@@ -44,6 +49,19 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
     model = with_weights(cls, family, config, arguments, TensorFiles(folder), dtype)
     model.published = fields
     return model
+
+
+def refuse_quantised(fields, folder):
+    """Refuses weights that another library has packed in a way of its own."""
+    settings = fields.get("quantization_config")
+    if not settings:
+        return
+    method = settings.get("quant_method", "unknown") if isinstance(settings, dict) else settings
+    raise ValueError(
+        f"{folder / CONFIG} has a quantization_config (method {method!r}), and quantised weights "
+        "are not read: take the checkpoint that it was made from, load that, and quantise it with "
+        'model.quantize("int8")'
+    )
 
 
 def with_weights(cls, family, config, arguments, files, dtype):
@@ -67,11 +85,10 @@ def with_weights(cls, family, config, arguments, files, dtype):
     def make():
         return cls(config, dtype=dtype, **arguments)
 
-    planned = plan(Table.of(family, cls, config), outline(make), files)
-    with without_initial_values():
-        model = make()
-    fill(model, planned, files)
-    initialise(model, planned.lacking, files.folder)
+    model, variables = make_empty(make)
+    planned = plan(Table.of(family, cls, config), shapes_of(model), files)
+    fill(model, variables, planned, files)
+    warn_of_new(planned.lacking, model, files.folder)
     return model
 
 
@@ -94,21 +111,14 @@ def require_classes(arguments):
         )
 
 
-def initialise(model, names, folder):
-    """Gives new weights their initial values, and names them in one warning."""
-    if not names:
-        return
-    variables = named_weights(model)
-    for name in names:
-        if name.endswith(("/kernel", "/embeddings")):
-            initial = normal_initializer(model.config.initializer_range)
-            initial = initial or keras.initializers.GlorotUniform()
-            variables[name].assign(initial(tuple(variables[name].shape)))
-    warnings.warn(
-        f"{folder} has no weights for {', '.join(names)} of {type(model).__name__}: they are new, "
-        "so train the model before you use it",
-        stacklevel=5,
-    )
+def warn_of_new(names, model, folder):
+    """Names weights that no file had in one warning."""
+    if names:
+        warnings.warn(
+            f"{folder} has no weights for {', '.join(names)} of {type(model).__name__}: they are "
+            "new, so train the model before you use it",
+            stacklevel=5,
+        )
 
 
 def write_published(model, folder, family):
@@ -129,7 +139,7 @@ def write_published(model, folder, family):
     differing = [
         f"{name}={value!r}"
         for name, value in model.config.resolved().items()
-        if read_again[name] != value
+        if read_again[name] != value and name not in OF_THE_START
     ]
     own = head.from_model(model)
     arguments = model.arguments()

@@ -25,12 +25,31 @@ def outline(make):
     >>> sum(map(math.prod, shapes.values()))
     124439808
     """
-    waiting = list(global_state.get_global_attribute("uninitialized_variables", []))
+    return shapes_of(make_empty(make)[0])
+
+
+def make_empty(make):
+    """A model that has no memory for its weights yet.
+
+    Args:
+        make: a function that returns the model.
+
+    Returns:
+        `(model, variables)`; `fill` gives the variables their values.
+    """
+    key = "uninitialized_variables"
+    before = list(global_state.get_global_attribute(key, []))
+    global_state.set_global_attribute(key, [])
     try:
         with keras.StatelessScope(initialize_variables=False):
             model = make()
-    finally:  # else Keras would give memory to the outline when the next such scope ends
-        global_state.set_global_attribute("uninitialized_variables", waiting)
+        return model, global_state.get_global_attribute(key)
+    finally:  # else Keras would give them memory when the next such scope ends
+        global_state.set_global_attribute(key, before)
+
+
+def shapes_of(model):
+    """{name: shape} of a model's weights."""
     return {name: tuple(weight.shape) for name, weight in named_weights(model).items()}
 
 
@@ -159,16 +178,30 @@ def modern_name(name):
     return re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
 
 
-def fill(model, planned, files):
-    """Reads the tensors, one at a time, into the model's weights."""
-    variables = named_weights(model)
+def fill(model, variables, planned, files):
+    """Reads the tensors, one at a time, into a model of `make_empty`.
+
+    What the files do not have starts as in any new model.
+    """
+    named = named_weights(model)
     for theirs, row in planned.rows:
         tensor = files.read(theirs)
         if tensor.dtype != np.float32:
             tensor = tensor.astype(np.float32)
         shapes = [planned.shapes[name] for name in row.ours]
         for name, weight in zip(row.ours, row.layout.unpack(tensor, shapes), strict=True):
-            variables[name].assign(np.ascontiguousarray(weight))
+            start(named[name], np.ascontiguousarray(weight))
+    for variable in variables:
+        if variable._value is None:
+            variable._deferred_initialize()
+    for layer in model._flatten_layers():
+        layer._post_build()  # what a backend does with the variables of a layer
+
+
+def start(variable, weight):
+    """Gives an empty variable its memory, with a NumPy array as its value."""
+    variable._initializer = lambda shape, dtype: keras.ops.convert_to_tensor(weight, dtype)
+    variable._deferred_initialize()
 
 
 def collect(model, table):

@@ -8,12 +8,14 @@ from keras_transformer.families.family import (
     PublishedHead,
     Size,
     from_activation,
+    from_problem,
     need,
     to_activation,
     to_pad,
+    to_problem,
 )
-from keras_transformer.families.tables import SIDE_BY_SIDE, Row, embedding, norm
-from keras_transformer.models import CausalLM, DecoderConfig, TransformerDecoder
+from keras_transformer.families.tables import SIDE_BY_SIDE, Row, dense, embedding, norm
+from keras_transformer.models import CausalLM, DecoderClassifier, DecoderConfig, TransformerDecoder
 
 # What a published configuration leaves out: gpt2
 DEFAULTS = dict(
@@ -64,6 +66,7 @@ def to_config(fields):
         activation=to_activation(fields, "activation_function"),
         score="scaled_dot_product" if fields["scale_attn_weights"] else "dot_product",
         pad_id=to_pad(fields),
+        scaled_residuals=True,  # section 2.3
         **{ours: fields[theirs] for ours, theirs in NAMES.items()},
     )
 
@@ -131,10 +134,16 @@ GPT2 = Family(
             lambda config: embedding("output_embedding", "lm_head"),
             tied=(r"lm_head\.weight",),
         ),
+        DecoderClassifier: PublishedHead(
+            "GPT2ForSequenceClassification",
+            lambda config: dense("classes", "score"),
+            to_problem,
+            from_problem,
+        ),
     },
     ignored=(
         r"h\.\d+\.attn\.(bias|masked_bias)",  # the causal mask
-        r"(score|classifier|qa_outputs|multiple_choice_head)\..*",
+        r"(classifier|qa_outputs|multiple_choice_head)\..*",
     ),
     sizes={
         "gpt2": size(12, 768, 12, 124_439_808),

@@ -9,12 +9,14 @@ from keras_transformer.families.family import (
     PublishedHead,
     Size,
     from_activation,
+    from_problem,
     to_activation,
     to_pad,
+    to_problem,
 )
 from keras_transformer.families.rope import from_rotary, to_rotary
 from keras_transformer.families.tables import HeadByHead, Row, dense, embedding, norm
-from keras_transformer.models import CausalLM, DecoderConfig, TransformerDecoder
+from keras_transformer.models import CausalLM, DecoderClassifier, DecoderConfig, TransformerDecoder
 
 # What a published configuration leaves out: gpt-neox-20b
 DEFAULTS = dict(
@@ -144,10 +146,16 @@ GPT_NEOX = Family(
             ],
             tied=(r"(embed_out|lm_head)\.weight",),
         ),
+        DecoderClassifier: PublishedHead(
+            "GPTNeoXForSequenceClassification",
+            lambda config: dense("classes", "score"),
+            to_problem,
+            from_problem,
+        ),
     },
     ignored=(
         r"layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)",  # masks and angles
-        r"(score|classifier|qa_outputs)\..*",
+        r"(classifier|qa_outputs)\..*",
     ),
     sizes={
         "pythia-70m": pythia(6, 512, 8, 70_426_624),

@@ -18,6 +18,7 @@ from keras_transformer.families.tables import SAME, TRANSPOSED, Row, Same
 from keras_transformer.layers import LinearScaling, Llama3Scaling
 from keras_transformer.models import (
     CausalLM,
+    DecoderClassifier,
     DecoderConfig,
     EncoderConfig,
     MaskedLM,
@@ -134,7 +135,6 @@ def table(config):
         *layer("embedding_norm", "embeddings_layer_norm"),
         *layer("embedding_projection", "embeddings_projection"),
         *layer("norm", "layer_norm", "sequence_output_layernorm"),
-        # RoBERTa's one segment, which KerasHub leaves out and other libraries look for, stays zero
         Row("segment_embedding/embeddings", ("segment_embedding/embeddings",), optional=True),
     ]
     for i in range(config.num_layers):
@@ -321,7 +321,7 @@ HEADS = {
         SpanExtractor: new("ends/kernel", "ends/bias"),
         MaskedLM: new(*TRANSFORM, *OUTPUT),
     },
-    TransformerDecoder: {CausalLM: reverse_table},
+    TransformerDecoder: {CausalLM: reverse_table, DecoderClassifier: new("classes/kernel")},
     Transformer: {
         Seq2SeqLM: lambda config: [Row("output_bias", ("output_bias",), optional=True)],
     },

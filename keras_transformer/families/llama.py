@@ -9,12 +9,14 @@ from keras_transformer.families.family import (
     PublishedHead,
     Size,
     from_activation,
+    from_problem,
     to_activation,
     to_pad,
+    to_problem,
 )
 from keras_transformer.families.rope import from_rotary, to_rotary
 from keras_transformer.families.tables import attention, dense, embedding, norm
-from keras_transformer.models import CausalLM, DecoderConfig, TransformerDecoder
+from keras_transformer.models import CausalLM, DecoderClassifier, DecoderConfig, TransformerDecoder
 
 # What a published configuration leaves out: llama-7b
 DEFAULTS = dict(
@@ -150,10 +152,16 @@ def make_family(model_type, name, to_config, from_config, sizes):
                 lambda config: embedding("output_embedding", "lm_head"),
                 tied=(r"lm_head\.weight",),
             ),
+            DecoderClassifier: PublishedHead(
+                f"{name}ForSequenceClassification",
+                lambda config: dense("classes", "score"),
+                to_problem,
+                from_problem,
+            ),
         },
         ignored=(
             r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
-            r"(score|classifier|qa_outputs)\..*",
+            r"(classifier|qa_outputs)\..*",
         ),
         sizes=sizes,
     )

@@ -2,6 +2,7 @@
 
 from keras_transformer.models.config import TransformerConfig
 from keras_transformer.models.decoder import TransformerDecoder
+from keras_transformer.models.decoder_heads import DecoderClassifier
 from keras_transformer.models.encoder import TransformerEncoder
 from keras_transformer.models.encoder_heads import (
     SentenceEmbedder,
@@ -16,6 +17,7 @@ from keras_transformer.models.transformer import DecodingState, Transformer
 
 __all__ = [
     "CausalLM",
+    "DecoderClassifier",
     "DecoderConfig",
     "DecodingState",
     "EncoderConfig",

@@ -1,29 +1,42 @@
 """What all models share: they are made, saved and loaded by a configuration."""
 
 import contextlib
-import contextvars
 import inspect
 
 import keras
 
-_INITIAL_VALUES = contextvars.ContextVar("initial values", default=True)
-
-
-@contextlib.contextmanager
-def without_initial_values():
-    """Models made in this context start as zeros: their weights are about to be read."""
-    token = _INITIAL_VALUES.set(False)
-    try:
-        yield
-    finally:
-        _INITIAL_VALUES.reset(token)
-
 
 def normal_initializer(stddev):
     """A normal distribution's, or None for each layer's own."""
-    if not _INITIAL_VALUES.get():
-        return keras.initializers.Zeros()
     return None if stddev is None else keras.initializers.RandomNormal(stddev=stddev)
+
+
+@contextlib.contextmanager
+def shapes_shown(model):
+    """Shows, while `summary` prints, what a part says about its output in place of "?".
+
+    Keras asks layers that were built without being called for a shape that depends on their input
+    alone. A part of a model may take more than that.
+    """
+    changed = []
+    models = [model]
+    while models:
+        whole = models.pop()
+        for part in whole.layers:
+            if isinstance(part, ConfiguredModel):
+                models.append(part)
+            by_default = getattr(part.compute_output_shape, "_is_default", False)
+            if (part._build_shapes_dict and not by_default) or hasattr(part, "output_shape"):
+                continue  # Keras knows it, or it has been said
+            changed.append((part, part._build_shapes_dict))
+            part._build_shapes_dict = {"input_shape": ()}
+            part.output_shape = whole.part_shape(part)
+    try:
+        yield
+    finally:
+        for part, shapes in changed:
+            part._build_shapes_dict = shapes
+            del part.output_shape
 
 
 class ConfiguredModel(keras.Model):
@@ -88,6 +101,15 @@ class ConfiguredModel(keras.Model):
         from keras_transformer import checkpoints
 
         checkpoints.save_pretrained(self, folder, family=family)
+
+    def summary(self, *args, expand_nested=True, **kwargs):
+        """As `keras.Model.summary`, with the parts of all parts and the shapes of their outputs."""
+        with shapes_shown(self):
+            super().summary(*args, expand_nested=expand_nested, **kwargs)
+
+    def part_shape(self, part):
+        """The shape of a part's output for `summary`, where Keras does not know it."""
+        return (None, None, self.config.hidden_dim)
 
     @classmethod
     def split_arguments(cls, overrides):

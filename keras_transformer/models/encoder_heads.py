@@ -6,13 +6,13 @@ B batch, T length, D width, C classes
 import keras
 from keras import ops
 
-from keras_transformer.layers import Dropout
 from keras_transformer.layers.checks import check_choice, check_positive, check_rate
 from keras_transformer.layers.feed_forward import get_activation
 from keras_transformer.layers.scores import mask_logits
 from keras_transformer.models.encoder import TransformerEncoder
 from keras_transformer.models.head import Head
 from keras_transformer.models.pooling import POOLINGS
+from keras_transformer.models.stack import unchanged
 
 PROBLEMS = ("single_label", "multi_label", "regression")
 
@@ -86,13 +86,18 @@ class SequenceClassifier(Head):
 
     def build_head(self):
         rate = self.head_dropout if self.pooled_dropout else 0.0
-        self.pooled_dropout_layer = Dropout(rate, dtype=self.dtype_policy, name="pooled_dropout")
-        self.pooler = keras.layers.Identity(dtype=self.dtype_policy, name="pooler")
+        width = self.config.hidden_dim
+        self.pooled_dropout_layer = self.make_dropout("pooled_dropout", rate, (None, width))
+        self.pooler = unchanged
         if self.head_activation is not None:
             activation = get_activation(self.head_activation)
-            self.pooler = self.make_dense("pooler", self.config.hidden_dim, activation)
-        self.classes_dropout = Dropout(self.head_dropout, dtype=self.dtype_policy, name="dropout")
-        self.classes = self.make_dense("classes", self.num_classes)
+            self.pooler = self.make_dense("pooler", width, activation, (None, width))
+        self.classes_dropout = self.make_dropout("dropout", self.head_dropout, (None, width))
+        self.classes = self.make_classes()
+
+    def make_classes(self):
+        """The projection of a pooled vector to the classes."""
+        return self.make_dense("classes", self.num_classes, shape=(None, self.config.hidden_dim))
 
     def call(self, inputs, training=None):
         inputs = self.backbone.named(inputs)
@@ -174,7 +179,7 @@ class TokenClassifier(Head):
         super().__init__(config, **kwargs)
 
     def build_head(self):
-        self.classes_dropout = Dropout(self.head_dropout, dtype=self.dtype_policy, name="dropout")
+        self.classes_dropout = self.make_dropout("dropout", self.head_dropout)
         self.classes = self.make_dense("classes", self.num_classes)
 
     def call(self, inputs, training=None):
@@ -239,7 +244,7 @@ class SpanExtractor(Head):
         super().__init__(config, **kwargs)
 
     def build_head(self):
-        self.ends_dropout = Dropout(self.head_dropout, dtype=self.dtype_policy, name="dropout")
+        self.ends_dropout = self.make_dropout("dropout", self.head_dropout)
         self.ends = self.make_dense("ends", 2)
 
     def call(self, inputs, training=None):

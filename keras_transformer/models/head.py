@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_transformer.layers import Dropout
 from keras_transformer.models.configured import ConfiguredModel
 
 
@@ -58,16 +59,23 @@ class Head(ConfiguredModel):
     def build(self, input_shape=None):
         self.built = True  # the constructor has made all weights
 
-    def make_dense(self, name, units, activation=None, input_dim=None):
-        """A dense layer with the backbone's initialiser, built."""
+    def make_dense(self, name, units, activation=None, shape=None, use_bias=True):
+        """A dense layer with the backbone's initialiser, built for inputs (B, T, D) or `shape`."""
         layer = keras.layers.Dense(
             units,
             activation=activation,
+            use_bias=use_bias,
             kernel_initializer=self.backbone.initializer() or "glorot_uniform",
             dtype=self.dtype_policy,
             name=name,
         )
-        layer.build((None, None, input_dim or self.config.hidden_dim))
+        layer.build(shape or (None, None, self.config.hidden_dim))
+        return layer
+
+    def make_dropout(self, name, rate, shape=None):
+        """A layer of dropout, built likewise."""
+        layer = Dropout(rate, dtype=self.dtype_policy, name=name)
+        layer.build(shape or (None, None, self.config.hidden_dim))
         return layer
 
     def hidden_states(self, inputs):

@@ -47,15 +47,15 @@ class Seq2SeqLM(LanguageHead):
     backbone_class = Transformer
 
     def build_head(self):
-        self.build_output(
-            self.backbone.decoder.token_embedding,
-            tied=self.config.share_embeddings in ("all", "target"),
-        )
+        self.build_output(tied=self.config.share_embeddings in ("all", "target"))
         self.output_bias = None
         if self.config.output_bias:
             self.output_bias = self.add_weight(
                 (self.config.vocab_size,), initializer="zeros", name="output_bias"
             )
+
+    def token_embedding(self):
+        return self.backbone.decoder.token_embedding
 
     def call(self, inputs, training=None):
         return self.logits(self.backbone(inputs, training=training))

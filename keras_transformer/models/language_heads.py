@@ -17,18 +17,30 @@ from keras_transformer.models.head import Head
 class LanguageHead(Head):
     """A head that predicts tokens. Not used by itself."""
 
-    def build_output(self, token_embedding, tied):
-        """The output embedding: the token embedding itself where the two are tied."""
-        self.output_embedding = token_embedding
+    def build_output(self, tied):
+        """Makes the output embedding, unless it is the token embedding itself."""
+        self.own_output_embedding = None
         if not tied:
-            self.output_embedding = TokenEmbedding(
+            token_embedding = self.token_embedding()
+            self.own_output_embedding = TokenEmbedding(
                 token_embedding.input_dim,
                 token_embedding.output_dim,
                 embeddings_initializer=normal_initializer(self.config.initializer_range),
                 dtype=self.dtype_policy,
                 name="output_embedding",
             )
-            self.output_embedding.build((None, None))
+            self.own_output_embedding.build((None, None))
+
+    def token_embedding(self):
+        """The backbone's embedding of the tokens that are predicted."""
+        return self.backbone.token_embedding
+
+    @property
+    def output_embedding(self):
+        """The `TokenEmbedding` by whose transpose the logits are made."""
+        if self.own_output_embedding is None:
+            return self.token_embedding()
+        return self.own_output_embedding
 
     def default_loss(self):
         from keras_transformer import training
@@ -88,7 +100,7 @@ class MaskedLM(LanguageHead):
         width = config.embedding_dim or config.hidden_dim
         self.transform = self.make_dense("transform", width, get_activation(self.head_activation))
         self.transform_norm = self.backbone.make_norm("transform_norm", width)
-        self.build_output(self.backbone.token_embedding, self.config.tie_embeddings)
+        self.build_output(tied=self.config.tie_embeddings)
         self.output_bias = self.add_weight(
             (config.vocab_size,), initializer="zeros", name="output_bias"
         )
@@ -142,7 +154,7 @@ class CausalLM(LanguageHead):
     backbone_class = TransformerDecoder
 
     def build_head(self):
-        self.build_output(self.backbone.token_embedding, self.config.tie_embeddings)
+        self.build_output(tied=self.config.tie_embeddings)
 
     def call(self, inputs, training=None):
         return self.logits(self.backbone(inputs, training=training))

@@ -3,12 +3,19 @@
 B batch, T length, D width, H heads, V vocabulary
 """
 
+import math
+
 import keras
 from keras import ops
 
 from keras_transformer import layers
 from keras_transformer.layers.norm import make_norm
 from keras_transformer.models.configured import ConfiguredModel, normal_initializer
+
+
+def unchanged(x):
+    """Its argument: what stands where a configuration leaves a part out."""
+    return x
 
 
 class TransformerStack(ConfiguredModel):
@@ -47,13 +54,14 @@ class TransformerStack(ConfiguredModel):
             self.token_embedding = self.make_embedding("token_embedding", width)
         self.positions = self.make_positions("positions")
         self.position_bias = self.make_position_bias("position_bias")
-        self.embedding_norm = self.identity("embedding_norm")
+        self.embedding_norm = unchanged
         if config.embedding_norm:
             self.embedding_norm = self.make_norm("embedding_norm", width)
         self.embedding_dropout = layers.Dropout(
             config.dropout, dtype=self.dtype_policy, name="embedding_dropout"
         )
-        self.embedding_projection = self.identity("embedding_projection")
+        self.embedding_dropout.build((None, None, width))
+        self.embedding_projection = unchanged
         if width != config.hidden_dim:
             self.embedding_projection = keras.layers.Dense(
                 config.hidden_dim,
@@ -67,7 +75,7 @@ class TransformerStack(ConfiguredModel):
         self.blocks = [self.make_block(i) for i in range(config.num_layers)]
         for block in self.blocks:
             self.build_block(block)
-        self.norm = self.identity("norm")
+        self.norm = unchanged
         if config.norm_first:
             self.norm = self.make_norm("norm", config.hidden_dim)
         self.output_dropout = layers.Dropout(
@@ -80,6 +88,7 @@ class TransformerStack(ConfiguredModel):
         return self.block(
             rotary=self.positions if isinstance(self.positions, layers.RotaryEmbedding) else None,
             kernel_initializer=self.initializer(),
+            output_initializer=self.output_initializer(),
             dtype=self.dtype_policy,
             name=f"block_{number}",
             **self.config.block_arguments(number),
@@ -110,8 +119,9 @@ class TransformerStack(ConfiguredModel):
             "learned": (layers.LearnedPositions, {"max_length": config.max_length, **initial}),
             "sinusoidal": (layers.PositionalEncoding, {}),
             "rotary": (layers.RotaryEmbedding, {}),
-            "none": (keras.layers.Identity, {}),
         }
+        if config.positions == "none":
+            return unchanged
         kind, arguments = kinds[config.positions]
         return kind(**arguments, **config.position_options, dtype=self.dtype_policy, name=name)
 
@@ -140,13 +150,16 @@ class TransformerStack(ConfiguredModel):
         norm.build((None, None, width))
         return norm
 
-    def identity(self, name):
-        """What stands where a configuration leaves a part out."""
-        return keras.layers.Identity(dtype=self.dtype_policy, name=name)
-
     def initializer(self):
         """Of all kernels and embeddings, or None for each layer's own."""
         return normal_initializer(self.config.initializer_range)
+
+    def output_initializer(self):
+        """Of the last kernel before each residual sum, or None for that of all kernels."""
+        deviation = self.config.initializer_range
+        if not self.config.scaled_residuals or deviation is None:
+            return None
+        return normal_initializer(deviation / math.sqrt(2 * self.config.num_layers))
 
     # What they compute
 
@@ -182,6 +195,16 @@ class TransformerStack(ConfiguredModel):
         if states is not None:
             states.extend([*trace[:-1], x])
         return self.output_dropout(x, training=training)
+
+    def part_shape(self, part):
+        config = self.config
+        if part is self.position_bias:
+            return (config.num_heads, None, None)
+        if isinstance(part, layers.RotaryEmbedding):
+            return (None, config.num_heads, None, config.resolved()["head_dim"])
+        if part is self.positions:
+            return (None, None, config.embedding_dim or config.hidden_dim)
+        return super().part_shape(part)
 
     def compute_mask(self, inputs, previous_mask=None):
         return None  # the last block has set the mask of the output, if there is one

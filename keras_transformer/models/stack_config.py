@@ -69,6 +69,8 @@ class StackConfig(Config):
         tie_embeddings: whether the output projection is the token embedding.
         initializer_range: standard deviation of all initial kernels and embeddings; None for each
             layer's own default.
+        scaled_residuals: whether the last kernel before each residual sum starts with 1/√N of that
+            deviation, N being the number of those sums, as in GPT-2.
         pad_id: token that fills rows up.
 
     Raises:
@@ -110,6 +112,7 @@ class StackConfig(Config):
     window_layers: tuple[int, ...] | None = None
     tie_embeddings: bool = True
     initializer_range: float | None = 0.02
+    scaled_residuals: bool = False
     pad_id: int | None = 0
 
     def __post_init__(self):

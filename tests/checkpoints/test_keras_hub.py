@@ -151,12 +151,17 @@ def test_a_classifier_has_the_pooler_of_bert_and_new_classes():
 
 
 @pytest.mark.parametrize(
-    "head, arguments",
-    [("TokenClassifier", {"num_classes": 3}), ("SpanExtractor", {}), ("MaskedLM", {})],
+    "name, head, arguments",
+    [
+        ("electra", "TokenClassifier", {"num_classes": 3}),
+        ("electra", "SpanExtractor", {}),
+        ("electra", "MaskedLM", {}),
+        ("gpt2", "DecoderClassifier", {"num_classes": 3}),
+    ],
 )
-def test_the_weights_of_other_heads_are_new(head, arguments):
-    backbone = make("electra")
-    with pytest.warns(UserWarning, match="ElectraBackbone has no weights for"):
+def test_the_weights_of_other_heads_are_new(name, head, arguments):
+    backbone = make(name)
+    with pytest.warns(UserWarning, match="Backbone has no weights for"):
         model = from_keras_hub(getattr(models, head), backbone, **arguments)
     same(model.backbone(inputs_of(backbone)), hidden_states(backbone, inputs_of(backbone)))
 

@@ -265,3 +265,10 @@ def test_a_name_that_is_neither_a_folder_nor_on_the_hub(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="is a file"):
         models.MaskedLM.from_pretrained(tmp_path / "file")
+
+
+def test_quantised_weights_are_refused_before_any_is_read(folder):
+    edit(folder, "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(ValueError, match="quantization_config .method 'gptq'.*are not read"):
+        models.MaskedLM.from_pretrained(folder)

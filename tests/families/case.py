@@ -106,7 +106,7 @@ class Case:
         """What a head is trained on, padding left out; None for a backbone, which has no loss."""
         rng = np.random.default_rng(3)
         num_classes = self.fields.get("num_labels", 2)
-        if self.head == "SequenceClassifier":
+        if self.head in ("SequenceClassifier", "DecoderClassifier"):
             problem = self.fields.get("problem_type", "single_label_classification")
             return {
                 "single_label_classification": rng.integers(0, num_classes, B),
@@ -160,5 +160,6 @@ def heads(family, fields, architectures, variants=None, lacks=()):
 
 
 def labels(head):
-    """The number of classes, for heads that have any."""
-    return {"num_labels": 3} if head.endswith("Classifier") else {}
+    """The number of classes, for heads that have any; by padding the peer finds the last token."""
+    pad = {"pad_token_id": 3} if head == "DecoderClassifier" else {}
+    return {"num_labels": 3, **pad} if head.endswith("Classifier") else {}

@@ -15,7 +15,7 @@ from test_goldens import GOLDENS, golden
 LEARNING = [each for each in all_cases() if each.labels() is not None and each.is_plain]
 
 
-@pytest.mark.parametrize("case", map(case_of, TRAINED), ids=str)
+@pytest.mark.parametrize("case", [case_of(name) for name in TRAINED], ids=str)
 def test_one_step_equals_that_of_the_published_model(case, tmp_path):
     record = golden(case)[0]
     with np.load(GOLDENS / "training.npz") as arrays:

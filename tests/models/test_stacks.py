@@ -151,3 +151,13 @@ def test_bad_configurations_and_inputs_are_refused():
         models.TransformerEncoder(models.DecoderConfig(**SIZES))
     with pytest.raises(ValueError, match="received .'ids'."):
         make("decoder", "gpt2")({"ids": tokens()})
+
+
+def test_gpt2_starts_with_small_sums():
+    sizes = dict(vocab_size=11, num_layers=8, hidden_dim=64, num_heads=4, max_length=5)
+    model = models.CausalLM.from_preset("gpt2", ffn_dim=64, **sizes)
+    deviations = {weight.path: keras.ops.convert_to_numpy(weight).std() for weight in model.weights}
+    for name, deviation in deviations.items():
+        if name.endswith("/kernel"):
+            is_last = name.endswith(("self_attention/output/kernel", "feed_forward/outer/kernel"))
+            np.testing.assert_allclose(deviation, 0.02 / 4 if is_last else 0.02, rtol=0.05)

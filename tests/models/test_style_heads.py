@@ -47,6 +47,7 @@ HEADS = {
         IDS,
         (B, T, V),
     ),
+    "decoder": (lambda: models.DecoderClassifier(DECODER, C), IDS[:, -1] % C, (B, C)),
     "causal": (lambda: models.CausalLM(DECODER), np.roll(IDS, -1, axis=1), (B, T, V)),
 }
 

@@ -10,7 +10,11 @@ CASES = heads(
         n_head=4,
         n_positions=12,
     ),
-    {"TransformerDecoder": "GPT2Model", "CausalLM": "GPT2LMHeadModel"},
+    {
+        "TransformerDecoder": "GPT2Model",
+        "CausalLM": "GPT2LMHeadModel",
+        "DecoderClassifier": "GPT2ForSequenceClassification",
+    },
     {
         "untied": ("CausalLM", dict(tie_word_embeddings=False, n_inner=24), {}),
         "relu": ("CausalLM", dict(activation_function="relu", layer_norm_epsilon=1e-3), {}),

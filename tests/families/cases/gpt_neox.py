@@ -16,7 +16,11 @@ CASES = heads(
         intermediate_size=24,
         max_position_embeddings=12,
     ),
-    {"TransformerDecoder": "GPTNeoXModel", "CausalLM": "GPTNeoXForCausalLM"},
+    {
+        "TransformerDecoder": "GPTNeoXModel",
+        "CausalLM": "GPTNeoXForCausalLM",
+        "DecoderClassifier": "GPTNeoXForSequenceClassification",
+    },
     {
         "tied": ("CausalLM", dict(tie_word_embeddings=True), {}),
         "sequential": ("TransformerDecoder", dict(use_parallel_residual=False), {}),

@@ -16,7 +16,11 @@ CASES = heads(
         intermediate_size=24,
         max_position_embeddings=12,
     ),
-    {"TransformerDecoder": "LlamaModel", "CausalLM": "LlamaForCausalLM"},
+    {
+        "TransformerDecoder": "LlamaModel",
+        "CausalLM": "LlamaForCausalLM",
+        "DecoderClassifier": "LlamaForSequenceClassification",
+    },
     {
         "tied": ("CausalLM", dict(tie_word_embeddings=True, rms_norm_eps=1e-3), {}),
         "grouped": ("CausalLM", dict(num_attention_heads=4, num_key_value_heads=2), {}),
@@ -26,6 +30,10 @@ CASES = heads(
         "mlp_bias": ("TransformerDecoder", dict(mlp_bias=True), {}),
         "gelu": ("TransformerDecoder", dict(hidden_act="gelu_pytorch_tanh"), {}),
         "left": ("CausalLM", dict(pad_token_id=3), dict(left=True)),
+        "left_classifier": ("DecoderClassifier", {}, dict(left=True)),
+        "regression": (
+            "DecoderClassifier", dict(num_labels=1, problem_type="regression"), {},
+        ),
         "several_ends": ("CausalLM", dict(eos_token_id=[2, 4]), {}),
         "theta": ("TransformerDecoder", rope(), {}),
         "linear": ("CausalLM", rope(rope_type="linear", factor=3.0), {}),

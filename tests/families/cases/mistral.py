@@ -12,7 +12,11 @@ CASES = heads(
         intermediate_size=24,
         max_position_embeddings=12,
     ),
-    {"TransformerDecoder": "MistralModel", "CausalLM": "MistralForCausalLM"},
+    {
+        "TransformerDecoder": "MistralModel",
+        "CausalLM": "MistralForCausalLM",
+        "DecoderClassifier": "MistralForSequenceClassification",
+    },
     {
         "window": ("CausalLM", dict(sliding_window=3), {}),
         "window_left": ("CausalLM", dict(sliding_window=2, pad_token_id=3), dict(left=True)),

@@ -12,7 +12,11 @@ CASES = heads(
         intermediate_size=24,
         max_position_embeddings=12,
     ),
-    {"TransformerDecoder": "Qwen2Model", "CausalLM": "Qwen2ForCausalLM"},
+    {
+        "TransformerDecoder": "Qwen2Model",
+        "CausalLM": "Qwen2ForCausalLM",
+        "DecoderClassifier": "Qwen2ForSequenceClassification",
+    },
     {
         "tied": ("CausalLM", dict(tie_word_embeddings=True, rms_norm_eps=1e-3), {}),
         "left": ("CausalLM", dict(pad_token_id=3), dict(left=True)),

@@ -13,7 +13,11 @@ CASES = heads(
         intermediate_size=24,
         max_position_embeddings=12,
     ),
-    {"TransformerDecoder": "Qwen3Model", "CausalLM": "Qwen3ForCausalLM"},
+    {
+        "TransformerDecoder": "Qwen3Model",
+        "CausalLM": "Qwen3ForCausalLM",
+        "DecoderClassifier": "Qwen3ForSequenceClassification",
+    },
     {
         "tied": ("CausalLM", dict(tie_word_embeddings=True), {}),
         "epsilon": ("CausalLM", dict(rms_norm_eps=1e-2), {}),
