@@ -86,7 +86,7 @@ class GraphTemplate(tf.Module):
             else:
                 source = -1
                 ones = tf.ones_like(index)
-                where = tf.RaggedTensor.from_row_lengths(-ones, ones)
+                where = tf.RaggedTensor.from_row_lengths(-ones, tf.cast(ones, tf.int64))
                 columns.append(where.with_flat_values(ones * part))
             places.append(tf.cast(where, tf.int32))
             sources.append(places[-1].with_flat_values(tf.fill(_size(where), source)))
