@@ -1,33 +1,14 @@
 """Continuations are those of the model, put behind the prompt."""
 
-import functools
-
 import keras
 import numpy as np
 import pytest
-from toy_encoders import ToyTokenizer
+from toy_encoders import Bare, generator
 
-from keras_transformer import generation, models, text
+from keras_transformer import generation
 from keras_transformer.tasks import TextGenerator
 
 PROMPTS = ["the dog", "a", "", "the cat sat on the mat . the dog"]
-
-
-class Bare(ToyTokenizer):
-    """No special tokens around a text; one to start from."""
-
-    template = text.Template()
-    bos_id = 2
-
-
-@functools.cache
-def generator(max_length=None):
-    keras.utils.set_random_seed(4)
-    config = models.DecoderConfig(
-        vocab_size=30, num_layers=1, hidden_dim=14, num_heads=2, ffn_dim=13, max_length=31,
-        initializer_range=0.7, eos_id=3,
-    )  # fmt: skip
-    return TextGenerator(models.CausalLM(config), Bare(), max_length)
 
 
 def greedy(task, ids, steps):
