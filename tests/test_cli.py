@@ -8,14 +8,14 @@ from keras_transformer import models, tasks, text
 from keras_transformer.cli import main
 
 LINES = ["the dog sat in rome .", "where is the cat ?"]
-CONFIG = dict(vocab_size=60, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=48)
+CONFIG = dict(vocab_size=40, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=48)
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """A folder of each task, by the name of its model."""
     folder = tmp_path_factory.mktemp("models")
-    tokenizer = text.WordPieceTokenizer.train([LINES], vocab_size=60)
+    tokenizer = text.WordPieceTokenizer.train([LINES], vocab_size=40)
     config = models.EncoderConfig(**CONFIG, num_segments=2)
     made = {
         "classifier": tasks.TextClassifier(
