@@ -53,7 +53,7 @@ class GraphGenerator(GraphTask):
         prompts = tf.gather(prompts, rows)
         lengths = tf.reshape(found.lengths, [-1])
         sequences = tf.reshape(found.sequences, [tf.size(rows), self._new_tokens])
-        new = tf.RaggedTensor.from_tensor(sequences, lengths=lengths)
+        new = tf.RaggedTensor.from_tensor(sequences, lengths=tf.cast(lengths, tf.int64))
         before = self.tokenizer.detokenize(prompts)
         whole = self.tokenizer.detokenize(tf.concat([prompts, new], axis=1))
         size = tf.strings.length(before)
@@ -74,7 +74,7 @@ class GraphGenerator(GraphTask):
         added = self.template.num_added()
         ids = _last(ids, self.max_length - self._new_tokens - added)
         if not added:  # where a prompt may be nothing at all
-            none = tf.cast(ids.row_lengths() == 0, tf.int32)
+            none = tf.cast(ids.row_lengths() == 0, tf.int64)
             starts = tf.fill([tf.reduce_sum(none)], self._start_id)
             ids = tf.concat([tf.RaggedTensor.from_row_lengths(starts, none), ids], axis=1)
         inputs = self.apply_template(ids)
