@@ -5,17 +5,10 @@ B questions, R windows, T tokens of a window, N tokens of all contexts, L tokens
 
 import tensorflow as tf
 
-from keras_transformer.export.graph_inputs import (
-    apply_template,
-    column_of,
-    cut,
-    dense,
-    make_windows,
-    window_of,
-)
-from keras_transformer.export.graph_task import Characters, GraphTask, substrings, valid
+from keras_transformer.export.graph_task import Characters, GraphTask, looked_at, substrings
 from keras_transformer.generation.decoding import check_positive
 from keras_transformer.tasks.question_answerer import check_no_answer_threshold
+from keras_transformer.text.graph_strings import clean_strings
 
 STRINGS = [tf.TensorSpec([None], tf.string, name) for name in ("questions", "contexts")]
 NONE = -float("inf")
@@ -82,8 +75,8 @@ class GraphAnswerer(GraphTask):
 
     def answer_n_best(self, questions, contexts):
         """The n best spans of each context: all (B, n) but `no_answer_scores` (B,)."""
-        contexts = valid(contexts)
-        asked = cut(self.tokenizer.tokenize(questions), self._question_length)
+        contexts = clean_strings(contexts)
+        asked = self.tokenizer.tokenize(questions)[:, : self._question_length]
         ids, starts, ends = self.tokenizer.tokenize_with_offsets(contexts)
         rows = tf.cast(ids.value_rowids(), tf.int32)
         starts, ends, real = Characters(contexts).trimmed(
@@ -91,24 +84,21 @@ class GraphAnswerer(GraphTask):
         )
         added = self.template.num_added(True)
         sizes = self.max_length - added - tf.cast(asked.row_lengths(), tf.int32)  # (B,)
-        windows = make_windows(ids, sizes, self._overlap)
-        log_p, begins = self.log_probabilities(asked, ids, windows)  # (R, T, 2), (R,)
-
-        # the token that stands in each column of each window: (R, T)
-        columns = tf.range(tf.shape(log_p)[1])[None]
-        length = tf.cast(windows.tokens.row_lengths(), tf.int32)[:, None]
-        inside = (columns >= begins[:, None]) & (columns < begins[:, None] + length)
-        numbers = windows.starts[:, None] + columns - begins[:, None]
-        flat = tf.cast(tf.gather(ids.row_starts(), windows.owners), tf.int32)[:, None] + numbers
-        flat = tf.where(inside, flat, tf.size(real))  # the last is none
-        inside = tf.gather(tf.concat([real, [False]], axis=0), flat)
-        owned = window_of(
-            numbers,
-            tf.gather(windows.counts, windows.owners)[:, None],
-            tf.gather(sizes, windows.owners)[:, None],
-            self._overlap,
+        inputs = self.apply_template(
+            asked,
+            ids,
+            max_length=self.max_length,
+            truncation="only_second",
+            overlap=self._overlap,
         )
-        may_start = inside & (owned == windows.numbers[:, None])
+        log_p = self.log_probabilities(inputs)  # (R, T, 2)
+
+        # the token of the contexts that stands in each column of each window; the last is none
+        inside = inputs["source_ids"] == 1  # (R, T)
+        begins = tf.cast(tf.gather(ids.row_starts(), inputs["index"]), tf.int32)[:, None]
+        flat = tf.where(inside, begins + inputs["places"], tf.size(real))
+        inside = tf.gather(tf.concat([real, [False]], axis=0), flat)
+        may_start = inside & looked_at(inputs, 1, sizes, self._overlap)
         first = tf.where(may_start, log_p[:, :, 0], NONE)
         last = tf.where(inside, log_p[:, :, 1], NONE)
         scores, i, j = self.best_spans(first, last)  # each (R, n)
@@ -118,20 +108,15 @@ class GraphAnswerer(GraphTask):
             "ends": _of_columns(tf.concat([ends, [0]], axis=0), flat, j),
         }
         none = tf.reduce_sum(log_p[:, 0], axis=1)  # (R,)
-        return self.by_context(contexts, windows, spans, none)
+        return self.by_context(contexts, inputs["index"], spans, none)
 
-    def log_probabilities(self, asked, ids, windows):
-        """log p of start and end (R, T, 2), and the column (R,) where the context begins."""
-        questions = tf.gather(asked, windows.owners)
-        parts = tf.gather(ids.flat_values, windows.tokens)
-        inputs = dense(*apply_template(self.template.pair, questions, parts), self._pad_id)
+    def log_probabilities(self, inputs):
+        """log p of start and end (R, T, 2) over the context and the first column."""
         logits = self.outputs_in_parts(inputs)
-        begins = column_of(self.template.pair, "B", questions)
-        columns = tf.range(tf.shape(logits)[1])[None]
-        ends = begins + tf.cast(parts.row_lengths(), tf.int32)
-        allowed = (columns >= begins[:, None]) & (columns < ends[:, None]) | (columns == 0)
+        is_first = tf.range(tf.shape(logits)[1])[None] == 0
+        allowed = (inputs["source_ids"] == 1) | is_first
         logits = tf.where(allowed[:, :, None], logits, NONE)
-        return logits - tf.reduce_logsumexp(logits, axis=1, keepdims=True), begins
+        return logits - tf.reduce_logsumexp(logits, axis=1, keepdims=True)
 
     def best_spans(self, first, last):
         """The n best of the spans of each window: log p, first and last column, each (R, n)."""
@@ -146,10 +131,10 @@ class GraphAnswerer(GraphTask):
         i = tf.minimum(places // self._longest, length - 1)
         return scores, i, tf.minimum(i + places % self._longest, length - 1)
 
-    def by_context(self, contexts, windows, spans, none):
+    def by_context(self, contexts, index, spans, none):
         """The n best of all windows of each context, as the outputs of the signature."""
         size = tf.size(contexts)
-        owners = tf.cast(windows.owners, tf.int64)
+        owners = tf.cast(index, tf.int64)
 
         def side_by_side(x, value):
             x = tf.RaggedTensor.from_value_rowids(x, owners, nrows=tf.cast(size, tf.int64))
@@ -172,7 +157,7 @@ class GraphAnswerer(GraphTask):
             "scores": tf.where(found, tf.exp(scores), 0.0),
             "starts": starts,
             "ends": ends,
-            "no_answer_scores": tf.exp(tf.math.segment_min(none, windows.owners)),
+            "no_answer_scores": tf.exp(tf.math.segment_min(none, index)),
         }
 
 

@@ -5,7 +5,6 @@ B texts, C classes, D width
 
 import tensorflow as tf
 
-from keras_transformer.export.graph_inputs import apply_template, dense, longest_first
 from keras_transformer.export.graph_task import GraphTask
 from keras_transformer.tasks.text_classifier import check_threshold
 
@@ -45,9 +44,8 @@ class GraphClassifier(GraphTask):
 
     def classify_pairs(self, texts, pairs):
         """Pairs of strings (B,) to labels."""
-        room = self.max_length - self.template.num_added(True)
-        cut = longest_first(self.tokenizer.tokenize(texts), self.tokenizer.tokenize(pairs), room)
-        inputs = dense(*apply_template(self.template.pair, *cut), self._pad_id)
+        ids = self.tokenizer.tokenize(texts), self.tokenizer.tokenize(pairs)
+        inputs = self.apply_template(*ids, max_length=self.max_length)
         return self.answers(self.outputs(inputs))
 
     def answers(self, logits):

@@ -5,8 +5,8 @@ B texts, T tokens, M masks, V vocabulary
 
 import tensorflow as tf
 
-from keras_transformer.export.graph_inputs import with_a_column
-from keras_transformer.export.graph_task import GraphTask, valid
+from keras_transformer.export.graph_task import GraphTask, with_a_column
+from keras_transformer.text.graph_strings import clean_strings
 
 TEXTS = tf.TensorSpec([None], tf.string, "texts")
 
@@ -37,7 +37,7 @@ class GraphFiller(GraphTask):
 
     def fill(self, texts):
         """Strings (B,) to candidates (B, M, k)."""
-        texts = valid(texts)
+        texts = clean_strings(texts)
         inputs = self.inputs_of(texts)
         masked = inputs["token_ids"] == self._mask_id  # (B, T)
         masked &= inputs["padding_mask"]
@@ -46,7 +46,7 @@ class GraphFiller(GraphTask):
         places = tf.ragged.boolean_mask(columns, masked).to_tensor(0)  # (B, M)
         width = tf.shape(places)[1]
         inputs = {name: inputs[name] for name in self._names}
-        logits = self._model({**inputs, "mask_positions": with_a_column(places, 0)})
+        logits = self._model({**inputs, "mask_positions": with_a_column(places)})
         scores = tf.nn.softmax(logits)[:, :width, : len(self._words)]  # (B, M, V)
         scores, ids = tf.math.top_k(scores, self._top_k)
         real = tf.sequence_mask(counts, width)[:, :, None]

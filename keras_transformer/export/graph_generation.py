@@ -5,7 +5,6 @@ B prompts, P tokens of a prompt, L new tokens
 
 import tensorflow as tf
 
-from keras_transformer.export.graph_inputs import apply_template, dense
 from keras_transformer.export.graph_task import GraphTask
 from keras_transformer.generation import Greedy
 
@@ -54,7 +53,7 @@ class GraphGenerator(GraphTask):
         prompts = tf.gather(prompts, rows)
         lengths = tf.reshape(found.lengths, [-1])
         sequences = tf.reshape(found.sequences, [tf.size(rows), self._new_tokens])
-        new = tf.RaggedTensor.from_tensor(sequences, lengths=lengths)
+        new = tf.RaggedTensor.from_tensor(sequences, lengths=tf.cast(lengths, tf.int64))
         before = self.tokenizer.detokenize(prompts)
         whole = self.tokenizer.detokenize(tf.concat([prompts, new], axis=1))
         size = tf.strings.length(before)
@@ -72,14 +71,13 @@ class GraphGenerator(GraphTask):
 
     def inputs_of(self, texts):
         ids = self.tokenizer.tokenize(texts)
-        room = self.max_length - self._new_tokens - self.template.num_added()
-        ids, segments = apply_template(self.template.single, _last(ids, room))
-        start = tf.where(ids.row_lengths() == 0, 1, 0)
-        starts = tf.RaggedTensor.from_row_lengths(
-            tf.fill([tf.reduce_sum(start)], self._start_id), start
-        )
-        ids, segments = tf.concat([starts, ids], axis=1), tf.concat([starts, segments], axis=1)
-        inputs = dense(ids, segments, self._pad_id)
+        added = self.template.num_added()
+        ids = _last(ids, self.max_length - self._new_tokens - added)
+        if not added:  # where a prompt may be nothing at all
+            none = tf.cast(ids.row_lengths() == 0, tf.int64)
+            starts = tf.fill([tf.reduce_sum(none)], self._start_id)
+            ids = tf.concat([tf.RaggedTensor.from_row_lengths(starts, none), ids], axis=1)
+        inputs = self.apply_template(ids)
         return {name: inputs[name] for name in self._names}
 
 

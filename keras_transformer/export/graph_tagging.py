@@ -5,15 +5,9 @@ B texts, R windows, T tokens of a window, N tokens of all texts, W words, E enti
 
 import tensorflow as tf
 
-from keras_transformer.export.graph_inputs import (
-    apply_template,
-    column_of,
-    dense,
-    make_windows,
-    window_of,
-)
-from keras_transformer.export.graph_task import Characters, GraphTask, substrings, valid
+from keras_transformer.export.graph_task import Characters, GraphTask, looked_at, substrings
 from keras_transformer.tasks.entity_tagger import BEGIN, INSIDE, OUTSIDE
+from keras_transformer.text.graph_strings import clean_strings
 
 TEXTS = tf.TensorSpec([None], tf.string, "texts")
 
@@ -47,7 +41,7 @@ class GraphTagger(GraphTask):
 
     def tag(self, texts):
         """Strings (B,) to entities (B, E)."""
-        texts = valid(texts)
+        texts = clean_strings(texts)
         rows, starts, ends, probabilities = self.words(texts)
         scores = tf.reduce_max(probabilities, axis=1)  # (W,)
         labels = tf.argmax(probabilities, axis=1, output_type=tf.int32)
@@ -110,19 +104,13 @@ class GraphTagger(GraphTask):
 
     def token_probabilities(self, ids):
         """The probabilities (N, C) of all tokens (B, None), each from its window."""
-        size = self.max_length - self.template.num_added()
-        windows = make_windows(ids, tf.fill([ids.nrows(tf.int32)], size), self._overlap)
-        parts = tf.gather(ids.flat_values, windows.tokens)
-        inputs = dense(*apply_template(self.template.single, parts), self._pad_id)
+        inputs = self.apply_template(
+            ids, max_length=self.max_length, truncation="only_first", overlap=self._overlap
+        )
         logits = self.outputs_in_parts(inputs)  # (R, T, C)
-        rows = tf.cast(ids.value_rowids(), tf.int32)
-        numbers = tf.ragged.range(tf.cast(ids.row_lengths(), tf.int32)).flat_values  # (N,)
-        chosen = window_of(numbers, tf.gather(windows.counts, rows), size, self._overlap)
-        first_window = tf.cumsum(windows.counts, exclusive=True)  # (B,)
-        column = column_of(self.template.single, "A", parts)[:1]
-        columns = tf.reduce_sum(column) + numbers - chosen * (size - self._overlap)
-        places = tf.stack([tf.gather(first_window, rows) + chosen, columns], axis=1)
-        return tf.nn.softmax(tf.gather_nd(logits, places))
+        size = self.max_length - self.template.num_added()
+        own = looked_at(inputs, 0, tf.fill([ids.nrows(tf.int32)], size), self._overlap)
+        return tf.nn.softmax(tf.boolean_mask(logits, own))  # in the order of the tokens
 
 
 def _shifted(x, first):

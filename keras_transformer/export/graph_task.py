@@ -7,9 +7,9 @@ import functools
 
 import tensorflow as tf
 
-from keras_transformer.export.graph_inputs import apply_template, cut, dense, with_a_column
 from keras_transformer.tasks.long_texts import in_words
 from keras_transformer.tasks.task import model_inputs
+from keras_transformer.text.graph_template import GraphTemplate
 
 ROWS_AT_ONCE = 32
 
@@ -32,7 +32,7 @@ class GraphTask(tf.Module):
         self.max_length = task.max_length if max_length is None else max_length
         task.check_max_length(self.max_length)
         self.template = task.tokenizer.template
-        self._pad_id = task.tokenizer.pad_id
+        self.apply_template = GraphTemplate(self.template, task.tokenizer.pad_id)
         self._vocab_size = model.config.vocab_size
         self._names = model_inputs(model)
         self._num_segments = getattr(model.config, "num_segments", 0)
@@ -56,9 +56,7 @@ class GraphTask(tf.Module):
 
     def inputs_of(self, texts):
         """Strings (B,) as inputs of the model, cut to `max_length`."""
-        room = self.max_length - self.template.num_added()
-        ids = cut(self.tokenizer.tokenize(texts), room)
-        return dense(*apply_template(self.template.single, ids), self._pad_id)
+        return self.apply_template(self.tokenizer.tokenize(texts), max_length=self.max_length)
 
     def outputs(self, inputs):
         """The model's outputs for inputs (R, T), float32."""
@@ -91,8 +89,7 @@ class GraphTask(tf.Module):
         for name, limit in limits.items():
             if name in inputs:
                 inputs[name] = _checked(inputs[name], name, limit)
-        return {name: with_a_column(x, 0 if x.dtype != tf.bool else False)
-                for name, x in inputs.items()}  # fmt: skip
+        return {name: with_a_column(x) for name, x in inputs.items()}
 
     def logits_of_tokens(self, *arguments):
         """The model's outputs for token ids (R, T): the token-level signature."""
@@ -104,6 +101,31 @@ def _checked(ids, name, limit):
     check = tf.debugging.Assert(inside, [f"{name} must be from 0 to {limit - 1}; got", ids])
     with tf.control_dependencies([check]):  # before anything looks them up
         return tf.identity(ids)
+
+
+def with_a_column(x):
+    """A matrix, with one column of zeros where it has none."""
+    missing = tf.maximum(1 - tf.shape(x)[1], 0)
+    return tf.pad(x, [[0, 0], [0, missing]], constant_values=tf.zeros((), x.dtype))
+
+
+def looked_at(inputs, source, sizes, overlap):
+    """Which tokens are looked at in which window: (R, T), each of a text's tokens once.
+
+    Args:
+        inputs: what `GraphTemplate` made of texts with an overlap.
+        source: 0 or 1, the text in question.
+        sizes: (B,) tokens of a window of each text.
+        overlap: tokens that two windows share.
+    """
+    index, places = inputs["index"], inputs["places"]
+    counts = tf.math.segment_sum(tf.ones_like(index), index)  # (B,) windows of each text
+    numbers = tf.range(tf.size(index)) - tf.gather(tf.cumsum(counts, exclusive=True), index)
+    sizes = tf.gather(sizes, index)[:, None]
+    # as tasks.long_texts.window_of
+    chosen = (places - (sizes - overlap // 2)) // (sizes - overlap) + 1
+    chosen = tf.clip_by_value(chosen, 0, tf.gather(counts, index)[:, None] - 1)
+    return (inputs["source_ids"] == source) & (chosen == numbers[:, None])
 
 
 class Characters:
@@ -145,13 +167,6 @@ class Characters:
         places = tf.gather(self.row_starts, rows) + starts
         before = tf.gather(self._in_words, tf.maximum(places - 1, 0))
         return (starts > 0) & before & tf.gather(self._in_words, places)
-
-
-def valid(texts):
-    """Strings with U+FFFD for malformed UTF-8, as tokenizers see them."""
-    return tf.strings.unicode_transcode(
-        texts, "UTF-8", "UTF-8", errors="replace", replacement_char=0xFFFD
-    )
 
 
 def substrings(texts, rows, starts, ends):

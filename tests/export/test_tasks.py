@@ -8,7 +8,16 @@ import sys
 import keras
 import numpy as np
 import pytest
-from toy_encoders import LINES, ToyTokenizer, answerer, classifier, embedder, filler, tagger
+from toy_encoders import (
+    LINES,
+    ToyTokenizer,
+    answerer,
+    classifier,
+    embedder,
+    filler,
+    generator,
+    tagger,
+)
 
 from keras_transformer.export import export_task
 
@@ -56,21 +65,17 @@ PAIRS = pair(LINES[::-1], [*LINES[:-1], LONG], ("texts", "pairs"))
 ASKED = pair(QUESTIONS, [*LINES[:6], LONG])
 ODDLY_ASKED = pair(["a"] * len(ODD), ODD)
 NOTHING_ASKED = pair(["", "a"], ["", ""])
-ANSWERERS = {
-    "answerer": ((None,), {"no_answer_threshold": 0.5, "max_answer_length": 7}),
-    "short answerer": ((19,), {"overlap": 7, "max_answer_length": 7}),
-}
-TAGGERS = {"tagger": ((), {}), "short tagger": ((11,), {"overlap": 6})}
+ANSWERER = {"overlap": 7, "max_answer_length": 7, "no_answer_threshold": 0.5}
+PROMPTS = ["the dog", "", "cat sat", LONG, "a"]
 
 
 def cases():
     """{name: (task, options of its export, {name: [signature, arguments]})}"""
     found = {}
-    for problem in ("single_label", "multi_label", "regression"):
-        task = classifier(problem, labels=LABELS, max_length=31)
-        found[problem] = (task, {}, {"many": MANY, "none": NONE})
-    task = found["single_label"][0]
-    found["single_label"][2].update({
+    task = classifier(labels=LABELS, max_length=31)
+    found["classifier"] = (task, {}, {
+        "many": MANY,
+        "none": NONE,
         "one": ["serving_default", {"texts": ["a"]}],
         "odd": ["serving_default", {"texts": ODD}],
         "megabyte": ["serving_default", {"texts": [MEGABYTE]}],
@@ -81,23 +86,25 @@ def cases():
             "classify_tokens", {**token_inputs(task, ["a"]), "token_ids": [[5, 99, 3]]}
         ],
     })  # fmt: skip
-    for name, (arguments, options) in TAGGERS.items():
-        found[name] = (tagger(*arguments), options, {
-            "many": MANY,
-            "none": NONE,
-            "nothing": ["serving_default", {"texts": ["", " "]}],
-            "odd": ["serving_default", {"texts": ODD}],
-            "tokens": ["tag_tokens", token_inputs(tagger(), LINES[:2])],
-        })  # fmt: skip
-    for name, (arguments, options) in ANSWERERS.items():
-        found[name] = (answerer(*arguments), {**options, "n_best": 4}, {
-            "many": ["serving_default", ASKED],
-            "odd": ["serving_default", ODDLY_ASKED],
-            "nothing": ["serving_default", NOTHING_ASKED],
-            "none": ["serving_default", pair([], [])],
-            "several": ["answer_n_best", ASKED],
-            "none of several": ["answer_n_best", pair([], [])],
-        })  # fmt: skip
+    found["tagger"] = (tagger(11), {"overlap": 6}, {
+        "many": MANY,
+        "none": NONE,
+        "nothing": ["serving_default", {"texts": ["", " "]}],
+        "odd": ["serving_default", {"texts": ODD}],
+        "tokens": ["tag_tokens", token_inputs(tagger(), LINES[:2])],
+    })  # fmt: skip
+    found["answerer"] = (answerer(19), {**ANSWERER, "n_best": 4}, {
+        "many": ["serving_default", ASKED],
+        "odd": ["serving_default", ODDLY_ASKED],
+        "nothing": ["serving_default", NOTHING_ASKED],
+        "none": ["serving_default", pair([], [])],
+        "several": ["answer_n_best", ASKED],
+        "none of several": ["answer_n_best", pair([], [])],
+    })  # fmt: skip
+    found["generator"] = (generator(), {"max_new_tokens": 5}, {
+        "many": ["serving_default", {"texts": PROMPTS}],
+        "none": NONE,
+    })  # fmt: skip
     found["embedder"] = (embedder(max_length=31), {"max_length": 17}, {
         "many": TEXTS_AND_ODD,
         "none": NONE,
@@ -156,7 +163,7 @@ def same_scores(found, answers):
 
 @pytest.mark.filterwarnings("ignore:.*were cut")
 def test_a_classifier(served):
-    found, task = served["single_label"], classifier("single_label", labels=LABELS, max_length=31)
+    found, task = served["classifier"], classifier(labels=LABELS, max_length=31)
     expected = {
         "many": task([*LINES, LONG], truncate=True),
         "none": [],
@@ -177,26 +184,27 @@ def test_a_classifier(served):
 
 
 @pytest.mark.parametrize("problem", ["multi_label", "regression"])
-@pytest.mark.filterwarnings("ignore:.*were cut")
-def test_other_classifiers(served, problem):
-    task = classifier(problem, labels=LABELS, max_length=31)
-    answers = task([*LINES, LONG], truncate=True)
-    found = served[problem]["many"]
-    same_scores(found, answers)
+def test_other_classifiers(problem):
+    import tensorflow as tf
+
+    from keras_transformer.export.graph_classification import GraphClassifier
+
+    task = classifier(problem, labels=LABELS)
+    answers = task(LINES, threshold=0.3)
+    graph = GraphClassifier(task, threshold=0.3)
+    found = {key: x.numpy() for key, x in graph.classify(tf.constant(LINES)).items()}
+    close(found["scores"], [list(a.scores.values()) for a in answers])
     if problem == "multi_label":
         chosen = [{LABELS[i] for i in np.flatnonzero(row)} for row in found["chosen"]]
         assert chosen == [set(a.labels) for a in answers]
-    assert served[problem]["none"]["scores"].shape == (0, 3)
 
 
-@pytest.mark.parametrize("name", TAGGERS)
-def test_a_tagger(served, name):
-    arguments, options = TAGGERS[name]
-    task = tagger(*arguments)
+def test_a_tagger(served):
+    task = tagger(11)
     texts = {"many": [*LINES, LONG], "none": [], "nothing": ["", " "], "odd": text_of(ODD)}
     for request, lines in texts.items():
-        answer = served[name][request]
-        expected = task(lines, **options)
+        answer = served["tagger"][request]
+        expected = task(lines, overlap=6)
         assert answer["counts"].tolist() == [len(own) for own in expected]
         for row, own in enumerate(expected):
             for column, entity in enumerate(own):
@@ -208,15 +216,13 @@ def test_a_tagger(served, name):
                     "starts": entity.start,
                     "ends": entity.end,
                 }
-    assert sum(served[name]["many"]["counts"]) > 20
+    assert sum(served["tagger"]["many"]["counts"]) > 20
 
 
-@pytest.mark.parametrize("name", ANSWERERS)
-def test_an_answerer(served, name):
-    arguments, options = ANSWERERS[name]
-    found, task = served[name], answerer(*arguments)
+def test_an_answerer(served):
+    found, task = served["answerer"], answerer(19)
     for request, asked in (("many", ASKED), ("odd", ODDLY_ASKED), ("nothing", NOTHING_ASKED)):
-        expected = task(text_of(asked["questions"]), text_of(asked["contexts"]), **options)
+        expected = task(text_of(asked["questions"]), text_of(asked["contexts"]), **ANSWERER)
         answer = found[request]
         assert answer["answers"].tolist() == [a.text for a in expected]
         assert answer["starts"].tolist() == [a.start for a in expected]
@@ -227,15 +233,13 @@ def test_an_answerer(served, name):
     assert found["none of several"]["answers"].shape == (0, 4)
 
 
-@pytest.mark.parametrize("name", ANSWERERS)
-def test_the_best_spans(served, name):
-    arguments, options = ANSWERERS[name]
-    options = {**options, "no_answer_threshold": None}
-    answers = answerer(*arguments)(*ASKED.values(), n_best=4, **options)
+def test_the_best_spans(served):
+    options = {**ANSWERER, "no_answer_threshold": None}
+    answers = answerer(19)(*ASKED.values(), n_best=4, **options)
     for row, answer in enumerate(answers):
         expected = [answer, *answer.alternatives] if answer.text else []
         missing = 4 - len(expected)
-        got = {key: x[row] for key, x in served[name]["several"].items()}
+        got = {key: x[row] for key, x in served["answerer"]["several"].items()}
         assert got["answers"].tolist() == [a.text for a in expected] + [""] * missing
         assert got["starts"].tolist() == [a.start for a in expected] + [0] * missing
         close(got["scores"], [a.score for a in expected] + [0.0] * missing)
@@ -266,6 +270,15 @@ def test_a_filler(served):
             close(answer["scores"][row, column], [c.score for c in mask])
     assert found["none"]["tokens"].shape == (0, 0, 3)
     assert found["no masks"]["filled"].tolist() == ["", "a"]
+
+
+def test_a_generator(served):
+    with pytest.warns(UserWarning, match="were cut"):
+        expected = generator()(PROMPTS, max_new_tokens=5, truncate=True)
+    found = served["generator"]
+    assert found["many"]["generated"].tolist() == [[answer.text] for answer in expected]
+    close(found["many"]["scores"], [[answer.score] for answer in expected])
+    assert found["none"]["generated"].shape == (0, 1)
 
 
 def test_it_says_what_it_is(tmp_path):

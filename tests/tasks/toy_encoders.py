@@ -65,6 +65,13 @@ class ToyTokenizer(text.Tokenizer):
         return {}
 
 
+class Bare(ToyTokenizer):
+    """No special tokens around a text; one to start from."""
+
+    template = text.Template()
+    bos_id = 2
+
+
 def config(max_length=61, **settings):
     sizes = dict(num_layers=1, hidden_dim=14, num_heads=2, ffn_dim=13, initializer_range=0.7)
     return models.EncoderConfig(
@@ -107,6 +114,16 @@ def embedder(max_length=None, **settings):
 def filler(max_length=None):
     keras.utils.set_random_seed(9)
     return tasks.MaskFiller(models.MaskedLM(config()), ToyTokenizer(), max_length)
+
+
+@functools.cache
+def generator(max_length=None):
+    keras.utils.set_random_seed(4)
+    config = models.DecoderConfig(
+        vocab_size=30, num_layers=1, hidden_dim=14, num_heads=2, ffn_dim=13, max_length=31,
+        initializer_range=0.7, eos_id=3,
+    )  # fmt: skip
+    return tasks.TextGenerator(models.CausalLM(config), Bare(), max_length)
 
 
 def outputs(task, first, second=None):

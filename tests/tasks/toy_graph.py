@@ -9,7 +9,8 @@ PIECE = r"\[MASK\]|[\x{4e00}-\x{9fff}]|[\p{L}\p{N}_]{1,3}|[^\p{L}\p{N}_\s]"
 class GraphToyTokenizer(tf.Module):
     def __init__(self, tokenizer):
         super().__init__()
-        keys = tf.constant(tokenizer.vocab)
+        keys = self._vocab = tf.constant(tokenizer.vocab)
+        self._special_ids = tokenizer.special_ids
         values = tf.range(len(tokenizer.vocab))
         self._table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(keys, values), tokenizer.unk_id
@@ -37,3 +38,8 @@ class GraphToyTokenizer(tf.Module):
         mask = parts.with_flat_values(kept)
         found = (ids, characters(starts), characters(ends))
         return tuple(tf.ragged.boolean_mask(x, mask) for x in found)
+
+    def detokenize(self, ids):
+        special = tf.reduce_any(ids.flat_values[:, None] == tf.constant(self._special_ids), axis=1)
+        ids = tf.ragged.boolean_mask(ids, ids.with_flat_values(tf.logical_not(special)))
+        return tf.strings.reduce_join(tf.gather(self._vocab, ids), axis=1, separator=" ")
