@@ -61,6 +61,7 @@ PRESETS = {
         Settings(
             runs.RUNS / "classify",
             corpus="names",
+            vocab_size=6000,
             max_length=64,
             truncate=True,
             num_layers=1,
@@ -163,7 +164,7 @@ def read_corpus(settings):
         train, valid, test = finetuning.read_splits(settings.data_dir, SUFFIXES, read)
     else:
         if settings.data_dir is None:
-            raise ValueError(f"--data-dir is missing: the folder with the files of {settings.corpus}")
+            raise ValueError(f"--data-dir is missing: the folder with {settings.corpus}'s files")
         train, valid, test = {
             "sst2": read_sst2,
             "banking77": read_banking77,

@@ -138,9 +138,9 @@ def make_model(settings, head, tokenizer, **arguments):
     return head(config, **arguments)
 
 
-def encode(settings, tokenizer, texts, pairs, where):
+def encode(settings, tokenizer, texts, pairs, where, offsets=False):
     """Encodings no longer than `max_length`; others are cut, or refused with file and line."""
-    encodings = tokenizer(texts, pairs)
+    encodings = tokenizer(texts, pairs, offsets=offsets)
     long = [i for i, encoding in enumerate(encodings) if len(encoding) > settings.max_length]
     if long and not settings.truncate:
         raise ValueError(
@@ -149,7 +149,7 @@ def encode(settings, tokenizer, texts, pairs, where):
         )
     if long:
         print(f"{len(long):,} of {len(texts):,} texts were cut to {settings.max_length} tokens")
-        encodings = tokenizer(texts, pairs, max_length=settings.max_length)
+        encodings = tokenizer(texts, pairs, max_length=settings.max_length, offsets=offsets)
     return encodings
 
 
@@ -330,7 +330,8 @@ def find_split(folder, name, suffixes):
     paths = [folder / f"{name}{suffix}{gz}" for suffix in suffixes for gz in ("", ".gz")]
     found = [path for path in paths if path.exists()]
     if len(found) > 1:
-        raise ValueError(f"{folder}: {name} is there {len(found)} times: {', '.join(map(str, found))}")
+        there = ", ".join(path.name for path in found)
+        raise ValueError(f"{folder}: one {name} file is expected; there are {there}")
     return found[0] if found else None
 
 

@@ -3,8 +3,6 @@
 Letters: k batches of a step, R rows of a batch, L its length.
 """
 
-import numpy as np
-
 from keras_transformer.data.batches import IGNORED, EpochBatches, check_int
 
 

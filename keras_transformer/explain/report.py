@@ -247,8 +247,8 @@ class Report:
             f'<th role="columnheader" scope="col">{escape(name)}</th>' for name in columns
         )
         body = "".join(
-            f'<tr role="row">{"".join(_record_cell(*x) for x in zip(columns, row, strict=True))}</tr>'
-            for row in rows
+            f'<tr role="row">{"".join(map(_record_cell, columns, row))}</tr>'
+            for row in _checked_rows(columns, rows)
         )
         caption = f"<caption>{escape(note)}</caption>" if note else ""
         self._add(
@@ -323,6 +323,13 @@ def mark_differences(text: str, reference: str) -> str:
         span = escape(" ".join(words[start:stop]))
         parts.append(span if kind == "equal" else f"<mark>{span}</mark>")
     return " ".join(parts)
+
+
+def _checked_rows(columns, rows):
+    for row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f"rows: got {len(row)} values, expected {len(columns)}: {columns}")
+        yield row
 
 
 def _record_cell(label, value):

@@ -82,7 +82,8 @@ class LayerwiseAdamW(keras.optimizers.Adam):
 
     Args:
         learning_rate: a number or a schedule.
-        multipliers: {name of a weight: factor} of all weights, such as `layer_multipliers`; None: 1.
+        multipliers: {name of a weight: factor} of all weights, such as `layer_multipliers` gives;
+            None: 1.
         weight_decay: λ. `exclude_from_weight_decay` says of which weights not.
         **kwargs: of `keras.optimizers.Adam`, as `gradient_accumulation_steps`.
 

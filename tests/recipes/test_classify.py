@@ -32,7 +32,7 @@ def corpus(tmp_path_factory):
 
 def tiny(corpus, run_dir, **changes):
     settings = dict(
-        vocab_size=60,
+        vocab_size=50,
         num_layers=1,
         hidden_dim=16,
         num_heads=2,
@@ -106,7 +106,7 @@ def test_pairs_and_numbers_are_learned_from_jsonl(tmp_path):
         pair_column="b",
         label_column="s",
         epochs=1,
-        vocab_size=12,
+        vocab_size=9,
     )
     classify.main(settings)
     scores = json.loads((settings.run_dir / "scores.json").read_text())

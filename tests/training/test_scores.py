@@ -35,9 +35,7 @@ def test_retrieval_is_that_of_a_plain_loop():
     expected = rng.integers(0, 17, 13)
     ranks = []
     for query, right in zip(queries, expected, strict=True):
-        cosines = [
-            c @ query / np.linalg.norm(c) / np.linalg.norm(query) for c in candidates
-        ]
+        cosines = [c @ query / np.linalg.norm(c) / np.linalg.norm(query) for c in candidates]
         ranks.append(sorted(cosines, reverse=True).index(cosines[right]) + 1)
     scores = training.retrieval_scores(queries, candidates, expected)
     assert scores["mrr"] == pytest.approx(100 * np.mean([1 / r for r in ranks]), abs=1e-3)
