@@ -98,7 +98,8 @@ def main(settings):
         print(batches.describe())
         finetuning.compile_model(settings, model, batches, SpanLoss())
         score = functools.partial(evaluate, settings, answerer, valid)
-        watch.earlier = finetuning.fit(settings, answerer, batches, valid_batches, score, "val_f1")
+        both = finetuning.weighted(settings, batches, valid_batches)
+        watch.earlier = finetuning.fit(settings, answerer, *both, score, "val_f1")
         answerer.save_pretrained(settings.run_dir)
 
     split, questions = ("validation", valid) if test is None else ("test", test)

@@ -139,7 +139,8 @@ def main(settings):
 
     score = functools.partial(evaluate, settings, classifier, valid)
     monitor = f"val_{METRIC[settings.problem]}"
-    watch.earlier = finetuning.fit(settings, classifier, batches, valid_batches, score, monitor)
+    both = finetuning.weighted(settings, batches, valid_batches)
+    watch.earlier = finetuning.fit(settings, classifier, *both, score, monitor)
     classifier.save_pretrained(settings.run_dir)
     split, examples = ("validation", valid) if test is None else ("test", test)
     scores = evaluate(settings, classifier, examples)
@@ -184,7 +185,7 @@ def of_names(part):
 def read_examples(settings, path):
     """The examples of a file, by the settings' columns."""
     is_jsonl = ".jsonl" in path.name
-    column = str if settings.header or is_jsonl else _number
+    column = str if settings.header or is_jsonl else finetuning.column_number
     wanted = {"text": column(settings.text_column), "label": column(settings.label_column)}
     if settings.pair_column is not None:
         wanted["pair"] = column(settings.pair_column)
@@ -229,12 +230,6 @@ def read_clinc150(folder):
         texts, intents = map(list, zip(*rows, strict=True))
         found.append(Examples(texts, None, intents, f"{path}: {part}[{{}}]".format))
     return *found, None
-
-
-def _number(column):
-    if not column.isdecimal():
-        raise ValueError(f"columns must be numbers from 0 with --no-header; got {column!r}")
-    return int(column)
 
 
 # Training

@@ -209,13 +209,19 @@ def compile_model(settings, model, batches, loss):
 # The run
 
 
+def weighted(settings, batches, valid):
+    """Both with the weights by which sums of losses are means over targets."""
+    steps = settings.gradient_accumulation_steps
+    return data.AccumulatedBatches(batches, steps), data.AccumulatedBatches(valid, len(valid))
+
+
 def fit(settings, task, batches, valid, score, monitor, mode="max"):
     """Trains on from the last checkpoint, and leaves the weights that are to be saved.
 
     Args:
         settings: `FineTuning`.
         task: its model is compiled.
-        batches, valid: with labels; `valid` in its own order.
+        batches, valid: as they go to `model.fit`; `valid` in its own order.
         score: function without arguments to the validation scores, of the weights as they are.
         monitor: which of them decides, such as "val_accuracy".
         mode: "max" where larger is better.
@@ -251,14 +257,14 @@ def fit(settings, task, batches, valid, score, monitor, mode="max"):
     free = "data_dir export epochs" if settings.schedule == "inverse_sqrt" else "data_dir export"
     earlier = runs.fit(
         model,
-        data.AccumulatedBatches(batches, settings.gradient_accumulation_steps),
+        batches,
         settings,
         epochs=settings.epochs,
         steps_per_epoch=len(batches),
         configuration={
             **runs.identity(settings, *free.split()),
             "tokenizer": task.tokenizer.fingerprint,
-            "records": batches.num_records,
+            "batches": len(batches),
         },
         callbacks=[
             training.Throughput(lambda step: count_tokens(batches, step)),
@@ -268,7 +274,7 @@ def fit(settings, task, batches, valid, score, monitor, mode="max"):
             stopping,
         ],
         kept=kept,
-        validation_data=data.AccumulatedBatches(valid, len(valid)),
+        validation_data=valid,
     )
     if settings.patience:
         load_model_weights(model, best.path)
@@ -357,6 +363,13 @@ def read_splits(folder, suffixes, read):
         expected = ", ".join(f"train{suffix}" for suffix in suffixes)
         raise FileNotFoundError(f"{folder}: no training file; expected one of {expected}, or .gz")
     return [None if path is None else read(path) for path in paths]
+
+
+def column_number(column):
+    """The number of a column of a file that has no line of names."""
+    if not column.isdecimal():
+        raise ValueError(f"columns must be numbers from 0 with --no-header; got {column!r}")
+    return int(column)
 
 
 def hold_out(examples, seed, share=0.1):

@@ -112,7 +112,8 @@ def main(settings):
     finetuning.compile_model(settings, model, batches, loss)
 
     score = functools.partial(evaluate, tagger, valid)
-    watch.earlier = finetuning.fit(settings, tagger, batches, valid_batches, score, "val_f1")
+    both = finetuning.weighted(settings, batches, valid_batches)
+    watch.earlier = finetuning.fit(settings, tagger, *both, score, "val_f1")
     tagger.save_pretrained(settings.run_dir)
     split, examples = ("validation", valid) if test is None else ("test", test)
     found = find(tagger, examples)

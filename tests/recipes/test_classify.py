@@ -119,7 +119,7 @@ def test_pairs_and_numbers_are_learned_from_jsonl(tmp_path):
         ("val.csv", ["a plum,weapon"], r"val\.csv:2: unknown label 'weapon'; expected one of"),
         ("val.csv", ["a,plum,fruit"], r"val\.csv:2: 3 columns, expected 2"),
         ("val.csv", [], r"val\.csv: no records"),
-        ("train.csv", [f"{'plum ' * 30},fruit", "axe,tool"], r"train\.csv:2: 32 tokens, max_le"),
+        ("val.csv", ["axe,tool", f"{'plum ' * 30},fruit"], r"val\.csv:3: 32 tokens, max_length"),
         ("train.csv", ["plum,fruit", "fig,fruit"], "one label alone, 'fruit'"),
         ("test.csv", ["axe,gun"], r"test\.csv:2: unknown label 'gun'"),
     ],
