@@ -27,7 +27,7 @@ from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.models.encoder_heads import span_loss
 from keras_transformer.tasks.long_texts import make_windows
-from recipes import finetuning, runs, sentences
+from recipes import finetuning, runs, sentences, splits
 
 AROUND = 120  # characters of a context that the report shows on each side of an answer
 
@@ -122,7 +122,7 @@ def read_corpus(settings):
         sizes, seeds = (12_000, 500, 1_000), (3 * settings.seed + part for part in range(3))
         return [sentences.asked(*part) for part in zip(sizes, seeds, strict=True)]
     if settings.corpus == "files":
-        train, valid, test = finetuning.read_splits(settings.data_dir, (".json",), data.read_squad)
+        train, valid, test = splits.read_splits(settings.data_dir, (".json",), data.read_squad)
     elif settings.data_dir is None:
         raise ValueError(f"--data-dir is missing: the folder with {settings.corpus}'s files")
     elif settings.corpus == "xquad":

@@ -25,7 +25,7 @@ import numpy as np
 from keras_transformer import data, explain, models, tasks
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.data.json_lines import read_json
-from recipes import finetuning, names, runs
+from recipes import finetuning, names, runs, splits
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 METRIC = {"single_label": "accuracy", "multi_label": "micro_f1", "regression": "spearman"}
@@ -162,7 +162,7 @@ def read_corpus(settings):
         return [of_names(part) for part in names.corpus(settings.seed)]
     if settings.corpus == "files":
         read = functools.partial(read_examples, settings)
-        train, valid, test = finetuning.read_splits(settings.data_dir, SUFFIXES, read)
+        train, valid, test = splits.read_splits(settings.data_dir, SUFFIXES, read)
     else:
         if settings.data_dir is None:
             raise ValueError(f"--data-dir is missing: the folder with {settings.corpus}'s files")
@@ -172,7 +172,7 @@ def read_corpus(settings):
             "clinc150": read_clinc150,
         }[settings.corpus](settings.data_dir)
     if valid is None:
-        train, valid = finetuning.hold_out(train, settings.seed)
+        train, valid = splits.hold_out(train, settings.seed)
     return train, valid, test
 
 
@@ -185,7 +185,7 @@ def of_names(part):
 def read_examples(settings, path):
     """The examples of a file, by the settings' columns."""
     is_jsonl = ".jsonl" in path.name
-    column = str if settings.header or is_jsonl else finetuning.column_number
+    column = str if settings.header or is_jsonl else splits.column_number
     wanted = {"text": column(settings.text_column), "label": column(settings.label_column)}
     if settings.pair_column is not None:
         wanted["pair"] = column(settings.pair_column)

@@ -24,7 +24,7 @@ import numpy as np
 
 from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
-from recipes import dates, finetuning, names, runs
+from recipes import dates, finetuning, names, runs, splits
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 
@@ -131,9 +131,9 @@ def read_corpus(settings):
     if len(settings.columns) not in (2, 3):
         raise ValueError(f"columns must be two or three; got {settings.columns}")
     read = functools.partial(read_examples, settings)
-    train, valid, test = finetuning.read_splits(settings.data_dir, SUFFIXES, read)
+    train, valid, test = splits.read_splits(settings.data_dir, SUFFIXES, read)
     if valid is None:
-        train, valid = finetuning.hold_out(train, settings.seed)
+        train, valid = splits.hold_out(train, settings.seed)
     return train, valid, test
 
 
@@ -141,7 +141,7 @@ def read_examples(settings, path):
     """The pairs or triples of a file."""
     is_jsonl = ".jsonl" in path.name
     columns = [
-        name if settings.header or is_jsonl else finetuning.column_number(name)
+        name if settings.header or is_jsonl else splits.column_number(name)
         for name in settings.columns
     ]
     read = data.read_pairs if len(columns) == 2 else data.read_triples

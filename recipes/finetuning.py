@@ -12,12 +12,28 @@ import warnings
 from typing import Literal
 
 import keras
-import numpy as np
 
 from keras_transformer import data, models, text, training
-from keras_transformer.checkpoints import assign_weights, load_model_weights, model_weights
+from keras_transformer.checkpoints import (
+    assign_weights,
+    load_model_weights,
+    load_weights,
+    model_weights,
+)
 from keras_transformer.checkpoints.hub import find_folder
+from keras_transformer.checkpoints.pretrained import MODEL_TYPE, read_fields
+from keras_transformer.checkpoints.published import CONFIG
+from keras_transformer.checkpoints.tensor_files import WEIGHTS
 from recipes import runs
+
+ENCODERS = (
+    "TransformerEncoder",
+    "MaskedLM",
+    "SequenceClassifier",
+    "TokenClassifier",
+    "SpanExtractor",
+    "SentenceEmbedder",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +130,7 @@ def make_tokenizer(settings, lines):
 def make_model(settings, head, tokenizer, **arguments):
     """A head over the checkpoint's encoder, or over a new one."""
     if settings.from_checkpoint is not None:
-        model = head.from_pretrained(settings.from_checkpoint, **arguments)
+        model = load_model(settings.from_checkpoint, head, arguments)
         if settings.max_length > model.config.max_length:
             raise ValueError(
                 f"max_length must be at most that of {settings.from_checkpoint}, "
@@ -136,6 +152,31 @@ def make_model(settings, head, tokenizer, **arguments):
         pad_id=tokenizer.pad_id,
     )
     return head(config, **arguments)
+
+
+def load_model(name, head, arguments):
+    """A head over the encoder of a checkpoint, whatever head that had."""
+    folder = find_folder(name)
+    modules = folder / "modules.json"  # sentence-transformers: the encoder may lie deeper
+    if modules.is_file() or read_fields(folder / CONFIG).get("model_type") != MODEL_TYPE:
+        return head.from_pretrained(folder, **arguments)
+    fields = read_fields(folder / CONFIG)
+    kind = fields.get("architectures", ["nothing"])[0]
+    if kind not in ENCODERS:
+        raise ValueError(f"{folder} holds a {kind}; expected one of {', '.join(ENCODERS)}")
+    ours = {k: v for k, v in fields.items() if k in models.EncoderConfig.__dataclass_fields__}
+    model = head(models.EncoderConfig.from_dict(ours), **arguments)
+    prefix = "backbone/" if kind == "TransformerEncoder" else ""
+    found = {f"{prefix}{k}": v for k, v in load_weights(folder / WEIGHTS).items()}
+    weights = model_weights(model)
+    kept = {k: v for k, v in found.items() if k in weights and v.shape == weights[k].shape}
+    new = sorted(weights.keys() - kept.keys())
+    if any(k.startswith("backbone/") for k in new):
+        raise ValueError(f"{folder / WEIGHTS} lacks weights of the encoder: {new}")
+    if new:
+        print(f"new weights, not from {folder}: {', '.join(new)}")
+    assign_weights(model, weights | kept)
+    return model
 
 
 def encode(settings, tokenizer, texts, pairs, where, offsets=False):
@@ -322,66 +363,3 @@ def finish_report(settings, report):
     report.add_table("Settings", runs.plain(settings))
     report.add_environment()
     report.write(settings.run_dir / "report.html")
-
-
-# Data
-
-
-def find_split(folder, name, suffixes):
-    """The file of a split, `name.SUFFIX` or `name.SUFFIX.gz`; None where there is none.
-
-    Raises:
-        ValueError: there are several.
-    """
-    paths = [folder / f"{name}{suffix}{gz}" for suffix in suffixes for gz in ("", ".gz")]
-    found = [path for path in paths if path.exists()]
-    if len(found) > 1:
-        there = ", ".join(path.name for path in found)
-        raise ValueError(f"{folder}: one {name} file is expected; there are {there}")
-    return found[0] if found else None
-
-
-def read_splits(folder, suffixes, read):
-    """Training, validation and test data of a folder's `train`, `val` and `test` files.
-
-    Args:
-        folder: of the files.
-        suffixes: those that a file may have, such as ".csv".
-        read: function from a path to its data.
-
-    Returns:
-        What `read` gives for each; None where there is no `val` or `test`.
-
-    Raises:
-        ValueError: no folder was given.
-        FileNotFoundError: there is no training file.
-    """
-    if folder is None:
-        raise ValueError("--data-dir is missing: the folder with your train, val and test files")
-    paths = [find_split(folder, name, suffixes) for name in ("train", "val", "test")]
-    if paths[0] is None:
-        expected = ", ".join(f"train{suffix}" for suffix in suffixes)
-        raise FileNotFoundError(f"{folder}: no training file; expected one of {expected}, or .gz")
-    return [None if path is None else read(path) for path in paths]
-
-
-def column_number(column):
-    """The number of a column of a file that has no line of names."""
-    if not column.isdecimal():
-        raise ValueError(f"columns must be numbers from 0 with --no-header; got {column!r}")
-    return int(column)
-
-
-def hold_out(examples, seed, share=0.1):
-    """Examples without a share of them, drawn at random, and that share.
-
-    Args:
-        examples: with `take(numbers)` and a length.
-        seed: of the draw.
-        share: between 0 and 1.
-    """
-    order = np.random.default_rng(seed).permutation(len(examples))
-    size = max(1, int(share * len(examples)))
-    if size >= len(examples):
-        raise ValueError(f"{len(examples)} records are too few to keep some for validation")
-    return examples.take(sorted(order[size:])), examples.take(sorted(order[:size]))

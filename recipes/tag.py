@@ -23,7 +23,7 @@ from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.data.json_lines import read_json
 from keras_transformer.tasks.long_texts import group_words, trimmed
-from recipes import dates, finetuning, runs, sentences
+from recipes import dates, finetuning, runs, sentences, splits
 
 SUFFIXES = (".conll", ".iob", ".txt", ".jsonl")
 IGNORED = -100
@@ -138,7 +138,7 @@ def read_corpus(settings):
         return [Examples(part.texts, part.spans, part.where) for part in parts]
     read = functools.partial(read_examples, settings)
     if settings.corpus == "files":
-        train, valid, test = finetuning.read_splits(settings.data_dir, SUFFIXES, read)
+        train, valid, test = splits.read_splits(settings.data_dir, SUFFIXES, read)
     elif settings.data_dir is None:
         raise ValueError(f"--data-dir is missing: the folder with {settings.corpus}'s files")
     elif settings.corpus == "wnut17":
@@ -147,7 +147,7 @@ def read_corpus(settings):
     else:
         train, valid, test = read_slots(settings.data_dir / "train_0.json"), None, None
     if valid is None:
-        train, valid = finetuning.hold_out(train, settings.seed)
+        train, valid = splits.hold_out(train, settings.seed)
     return train, valid, test
 
 

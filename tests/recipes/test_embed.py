@@ -33,7 +33,7 @@ def tiny(corpus, run_dir, **changes):
     settings = dict(
         columns=("0", "1"),
         header=False,
-        vocab_size=110,
+        vocab_size=70,
         num_layers=1,
         hidden_dim=16,
         num_heads=2,
@@ -64,7 +64,7 @@ def test_hard_negatives_are_learned_from_jsonl(tmp_path):
     rows = pairs()
     records = [{"q": a, "p": b, "n": rows[(i + 1) % len(rows)][1]} for i, (a, b) in enumerate(rows)]
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, records)), "utf-8")
-    settings = tiny(tmp_path, tmp_path / "run", columns=("q", "p", "n"), epochs=1, vocab_size=90)
+    settings = tiny(tmp_path, tmp_path / "run", columns=("q", "p", "n"), epochs=1)
     embed.main(settings)
     assert json.loads((settings.run_dir / "scores.json").read_text())["pairs"] == 1
 
