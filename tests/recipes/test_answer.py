@@ -36,6 +36,8 @@ def corpus(tmp_path_factory):
 
 def tiny(corpus, run_dir, **changes):
     settings = dict(
+        run_dir=run_dir,
+        data_dir=corpus,
         vocab_size=200,
         num_layers=1,
         hidden_dim=16,
@@ -47,7 +49,7 @@ def tiny(corpus, run_dir, **changes):
         export=False,
     )
     files = answer.PRESETS["files"][1]
-    return dataclasses.replace(files, run_dir=run_dir, data_dir=corpus, **{**settings, **changes})
+    return dataclasses.replace(files, **settings | changes)
 
 
 def test_run_folder_opens_as_answerer_and_is_evaluated(corpus, tmp_path):

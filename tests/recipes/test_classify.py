@@ -32,6 +32,8 @@ def corpus(tmp_path_factory):
 
 def tiny(corpus, run_dir, **changes):
     settings = dict(
+        run_dir=run_dir,
+        data_dir=corpus,
         vocab_size=50,
         num_layers=1,
         hidden_dim=16,
@@ -45,7 +47,7 @@ def tiny(corpus, run_dir, **changes):
         export=False,
     )
     files = classify.PRESETS["files"][1]
-    return dataclasses.replace(files, run_dir=run_dir, data_dir=corpus, **{**settings, **changes})
+    return dataclasses.replace(files, **settings | changes)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def test_pairs_and_numbers_are_learned_from_jsonl(tmp_path):
         ("val.csv", ["a plum,weapon"], r"val\.csv:2: unknown label 'weapon'; expected one of"),
         ("val.csv", ["a,plum,fruit"], r"val\.csv:2: 3 columns, expected 2"),
         ("val.csv", [], r"val\.csv: no records"),
-        ("val.csv", ["axe,tool", f"{'plum ' * 30},fruit"], r"val\.csv:3: 32 tokens, max_length"),
+        ("val.csv", ["axe,tool", f"{'plum ' * 30},fruit"], r"val\.csv:3: 62 tokens, max_length"),
         ("train.csv", ["plum,fruit", "fig,fruit"], "one label alone, 'fruit'"),
         ("test.csv", ["axe,gun"], r"test\.csv:2: unknown label 'gun'"),
     ],
@@ -171,3 +173,21 @@ def test_quickstart_tells_languages(tmp_path):
     settings = classify.PRESETS["quickstart"][1]
     classify.main(dataclasses.replace(settings, run_dir=tmp_path / "run", epochs=1, export=False))
     assert json.loads((tmp_path / "run" / "scores.json").read_text())["accuracy"] > 0.3
+
+
+def test_balanced_classes_weigh_the_same():
+    targets = np.array([0, 0, 0, 2, 1, 1, 2, 2, 2, 2])
+    weights = classify.class_weights(targets, 3)
+    assert [weights[targets == i].sum() for i in range(3)] == pytest.approx([10 / 3] * 3)
+
+
+def test_worst_errors_are_those_it_was_surest_of():
+    examples = classify.Examples(["a", "b", "c"], None, ["x", "x", "y"], str)
+    answers = [
+        tasks.Classification("y", 0.6, {"x": 0.4, "y": 0.6}),
+        tasks.Classification("y", 0.9, {"x": 0.1, "y": 0.9}),
+        tasks.Classification("y", 0.9, {"x": 0.1, "y": 0.9}),
+    ]
+    columns, rows = classify.worst_errors("single_label", examples, answers)
+    assert columns == ["Text", "Is", "Said", "Error"]
+    assert [row[0] for row in rows] == ["b", "a"] and rows[0][3] == "0.800"

@@ -31,6 +31,8 @@ def corpus(tmp_path_factory):
 
 def tiny(corpus, run_dir, **changes):
     settings = dict(
+        run_dir=run_dir,
+        data_dir=corpus,
         columns=("0", "1"),
         header=False,
         vocab_size=70,
@@ -46,7 +48,7 @@ def tiny(corpus, run_dir, **changes):
         export=False,
     )
     files = embed.PRESETS["files"][1]
-    return dataclasses.replace(files, run_dir=run_dir, data_dir=corpus, **{**settings, **changes})
+    return dataclasses.replace(files, **settings | changes)
 
 
 def test_run_learns_and_its_folder_opens_as_embedder(corpus, tmp_path):

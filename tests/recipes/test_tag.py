@@ -35,6 +35,8 @@ def corpus(tmp_path_factory):
 
 def tiny(corpus, run_dir, **changes):
     settings = dict(
+        run_dir=run_dir,
+        data_dir=corpus,
         vocab_size=45,
         num_layers=1,
         hidden_dim=16,
@@ -48,7 +50,7 @@ def tiny(corpus, run_dir, **changes):
         export=False,
     )
     files = tag.PRESETS["files"][1]
-    return dataclasses.replace(files, run_dir=run_dir, data_dir=corpus, **{**settings, **changes})
+    return dataclasses.replace(files, **settings | changes)
 
 
 def test_run_learns_and_its_folder_opens_as_tagger(corpus, tmp_path):
