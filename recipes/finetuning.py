@@ -23,6 +23,7 @@ from keras_transformer.checkpoints import (
 from keras_transformer.checkpoints.hub import find_folder
 from keras_transformer.checkpoints.pretrained import MODEL_TYPE, read_fields
 from keras_transformer.checkpoints.published import CONFIG
+from keras_transformer.checkpoints.sentence_transformers import MODULES, read_modules
 from keras_transformer.checkpoints.tensor_files import WEIGHTS
 from recipes import runs
 
@@ -123,7 +124,7 @@ def check(settings):
 def make_tokenizer(settings, lines):
     """The checkpoint's; or WordPiece, learned from the training text, accents and case kept."""
     if settings.from_checkpoint is not None:
-        return text.Tokenizer.load(find_folder(settings.from_checkpoint))
+        return text.Tokenizer.load(read_modules(find_folder(settings.from_checkpoint))[0])
     return text.WordPieceTokenizer.train([lines], settings.vocab_size, lowercase=False)
 
 
@@ -156,11 +157,12 @@ def make_model(settings, head, tokenizer, **arguments):
 
 def load_model(name, head, arguments):
     """A head over the encoder of a checkpoint, whatever head that had."""
-    folder = find_folder(name)
-    modules = folder / "modules.json"  # sentence-transformers: the encoder may lie deeper
-    if modules.is_file() or read_fields(folder / CONFIG).get("model_type") != MODEL_TYPE:
-        return head.from_pretrained(folder, **arguments)
+    root = find_folder(name)
+    folder = read_modules(root)[0]  # in sentence-transformers' layout that of the encoder
     fields = read_fields(folder / CONFIG)
+    is_embedder = head is models.SentenceEmbedder and (root / MODULES).is_file()
+    if is_embedder or fields.get("model_type") != MODEL_TYPE:
+        return head.from_pretrained(root if is_embedder else folder, **arguments)
     kind = fields.get("architectures", ["nothing"])[0]
     if kind not in ENCODERS:
         raise ValueError(f"{folder} holds a {kind}; expected one of {', '.join(ENCODERS)}")

@@ -34,10 +34,10 @@ def corpus(tmp_path_factory):
     return folder
 
 
-def tiny(corpus, run_dir, **changes):
+def tiny(folder, run_dir, **changes):
     settings = dict(
         run_dir=run_dir,
-        data_dir=corpus,
+        data_dir=folder,
         vocab_size=200,
         num_layers=1,
         hidden_dim=16,
