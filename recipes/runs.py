@@ -49,16 +49,28 @@ def identity(settings, *may_change):
     return {k: v for k, v in plain(settings).items() if k not in ("run_dir", *may_change)}
 
 
-def fit(model, batches, settings, *, configuration, callbacks=(), kept=(), **options):
+def fit(
+    model,
+    batches,
+    settings,
+    *,
+    configuration,
+    callbacks=(),
+    kept=(),
+    epochs=None,
+    steps_per_epoch=None,
+    **options,
+):
     """Trains on from the last checkpoint of the run's folder, or from the start.
 
     Args:
         model: compiled.
         batches: with `stream(step)`, a pure function of the step.
-        settings: with `run_dir`, `steps` and `steps_per_epoch`.
+        settings: with `run_dir`; and with `steps` and `steps_per_epoch`, if these are not given.
         configuration: what makes the run what it is; a folder of another one is refused.
         callbacks: of `fit`, in their order; those that log come before the metrics' file.
         kept: those among them whose state belongs to the run.
+        epochs, steps_per_epoch: of the run.
         **options: of `model.fit`, as `validation_data`.
 
     Returns:
@@ -71,11 +83,12 @@ def fit(model, batches, settings, *, configuration, callbacks=(), kept=(), **opt
     start = checkpoints.restore(model)
     log = training.MetricsLog(run / "metrics.jsonl")
     write_json(run / "settings.json", plain(settings))
-    epochs = settings.steps // settings.steps_per_epoch
+    steps_per_epoch = steps_per_epoch or settings.steps_per_epoch
+    epochs = epochs or settings.steps // steps_per_epoch
     if not start.stopped and start.epoch < epochs:
         model.fit(
             batches.stream(start.step),
-            steps_per_epoch=settings.steps_per_epoch,
+            steps_per_epoch=steps_per_epoch,
             initial_epoch=start.epoch,
             epochs=epochs,
             shuffle=False,  # the stream is shuffled already

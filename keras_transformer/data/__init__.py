@@ -1,6 +1,7 @@
 """Readers of text, batch plans, and downloads."""
 
 from keras_transformer.data import multi30k, tags
+from keras_transformer.data.accumulation import AccumulatedBatches
 from keras_transformer.data.blocks import PackedBlocks
 from keras_transformer.data.contrastive import ContrastiveBatches
 from keras_transformer.data.documents import Document, read_documents
@@ -27,6 +28,7 @@ from keras_transformer.data.tagged import SpanText, TaggedText, read_conll, read
 from keras_transformer.data.tags import Span
 
 __all__ = [
+    "AccumulatedBatches",
     "Answer",
     "ContrastiveBatches",
     "Conversations",

@@ -65,6 +65,8 @@ thead th { font-size: 0.85rem; color: var(--soft); font-weight: 600; white-space
 .yes { color: var(--good); }
 .no { color: var(--bad); }
 mark { background: var(--bad-page); color: inherit; border-bottom: 2px solid var(--bad); }
+mark.span { color: #171c24; border: 0; border-radius: 0.25rem; padding: 0.05rem 0.2rem; }
+mark.span small { font-weight: 600; }
 details { font-size: 0.85rem; margin-top: 0.25rem; }
 summary { cursor: pointer; color: var(--soft); }
 details ul { columns: 12rem; padding-inline-start: 1.1rem; margin: 0.4rem 0 0; }

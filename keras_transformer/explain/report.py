@@ -8,8 +8,14 @@ from dataclasses import dataclass, field
 from keras_transformer.checkpoints.files import replacing
 from keras_transformer.explain import plots
 from keras_transformer.explain.attention import attention_heatmap, select_heads
+from keras_transformer.explain.confusion import (
+    confusion_heatmap,
+    confusion_matrix,
+    confusions,
+)
 from keras_transformer.explain.curves import learning_curves
 from keras_transformer.explain.machine import environment
+from keras_transformer.explain.marked import marked_text
 from keras_transformer.explain.page import escape, page
 
 
@@ -193,6 +199,65 @@ class Report:
             f"</details></figcaption></figure>"
         )
 
+    def add_confusion(
+        self,
+        expected: Sequence[str],
+        predicted: Sequence[str],
+        labels: Sequence[str],
+        heading: str = "Confusion matrix",
+    ) -> None:
+        """Which classes were taken for which: a heatmap, and the most frequent mistakes as text.
+
+        Args:
+            expected, predicted: a label for each record.
+            labels: the classes, in the order of the figure.
+            heading: of the section.
+
+        Raises:
+            ValueError: as `confusion_matrix`.
+        """
+        matrix = confusion_matrix(expected, predicted, labels)
+        wrong = confusions(matrix, labels)
+        links = "".join(
+            f"<li><bdi>{escape(a)}</bdi> → <bdi>{escape(b)}</bdi> ({n:,})</li>" for a, b, n in wrong
+        )
+        plot = self._plot(confusion_heatmap(matrix, labels), "Heatmap of classes taken for others")
+        self._add(
+            heading,
+            f'<figure class="card">{plot}<figcaption><details><summary>Most frequent mistakes'
+            f"</summary><ul>{links}</ul></details></figcaption></figure>",
+        )
+
+    def add_records(
+        self, heading: str, columns: Sequence[str], rows: Iterable[Sequence], note: str = ""
+    ) -> None:
+        """A table of records, such as the worst errors or an embedding's nearest neighbours.
+
+        Args:
+            heading: of the section.
+            columns: names.
+            rows: as many values each; a pair (text, spans) is shown with the spans, (label, start,
+                end), in colour.
+            note: above the table.
+
+        Raises:
+            ValueError: a row has more or fewer values than there are columns.
+        """
+        head = "".join(
+            f'<th role="columnheader" scope="col">{escape(name)}</th>' for name in columns
+        )
+        body = "".join(
+            f'<tr role="row">{"".join(map(_record_cell, columns, row))}</tr>'
+            for row in _checked_rows(columns, rows)
+        )
+        caption = f"<caption>{escape(note)}</caption>" if note else ""
+        self._add(
+            heading,
+            f'<div class="table"><table class="samples" role="table">{caption}'
+            f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+            f'<tbody role="rowgroup">{body}</tbody></table></div>',
+        )
+
     def add_table(self, heading: str, facts: Mapping[str, object] | Iterable[tuple]) -> None:
         """Names and values, such as the settings of a run."""
         pairs = facts.items() if isinstance(facts, Mapping) else facts
@@ -258,6 +323,18 @@ def mark_differences(text: str, reference: str) -> str:
         span = escape(" ".join(words[start:stop]))
         parts.append(span if kind == "equal" else f"<mark>{span}</mark>")
     return " ".join(parts)
+
+
+def _checked_rows(columns, rows):
+    for row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f"rows: got {len(row)} values, expected {len(columns)}: {columns}")
+        yield row
+
+
+def _record_cell(label, value):
+    marked = marked_text(*value) if isinstance(value, tuple) else escape(value)
+    return _cell(escape(label), marked)
 
 
 def _cell(label: str, content: str, attributes: str = "") -> str:

@@ -9,24 +9,42 @@ from keras_transformer.training.callbacks import (
     Throughput,
 )
 from keras_transformer.training.checkpointing import Progress, RunCheckpoints
+from keras_transformer.training.contrastive import ContrastiveLoss
+from keras_transformer.training.layerwise import LayerwiseAdamW, freeze, layer_multipliers
 from keras_transformer.training.losses import TokenCrossEntropy
 from keras_transformer.training.metrics import Perplexity, TokenAccuracy, TokenCrossEntropyMetric
-from keras_transformer.training.schedules import InverseSquareRoot
+from keras_transformer.training.schedules import (
+    CosineDecay,
+    InverseSquareRoot,
+    LinearDecay,
+    PerUpdate,
+)
+from keras_transformer.training.scores import Scores, entity_scores, retrieval_scores
 from keras_transformer.training.squad import squad_scores
 
 __all__ = [
     "AverageCheckpoints",
     "BestCheckpoint",
     "Bleu",
+    "ContrastiveLoss",
+    "CosineDecay",
     "EarlyStopping",
     "InverseSquareRoot",
+    "LayerwiseAdamW",
+    "LinearDecay",
     "MetricsLog",
+    "PerUpdate",
     "Perplexity",
     "Progress",
     "RunCheckpoints",
+    "Scores",
     "Throughput",
     "TokenAccuracy",
     "TokenCrossEntropy",
     "TokenCrossEntropyMetric",
+    "entity_scores",
+    "freeze",
+    "layer_multipliers",
+    "retrieval_scores",
     "squad_scores",
 ]

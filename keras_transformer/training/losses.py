@@ -113,6 +113,8 @@ class TokenCrossEntropy(keras.losses.Loss):
         label_smoothing: ε in [0, 1).
         ignore_index: the label that is not learned from.
         name: name of the loss.
+        reduction: "mean", or "sum" to leave out the division by Σ w, where the weights hold it
+            already (`data.AccumulatedBatches`).
 
     Call:
         y_true: (B, T) integers in [0, V), or `ignore_index`. Any other value gives NaN.
@@ -123,7 +125,8 @@ class TokenCrossEntropy(keras.losses.Loss):
         float32 scalar.
 
     Raises:
-        ValueError: `label_smoothing` outside [0, 1), or labels and logits that do not fit.
+        ValueError: `label_smoothing` outside [0, 1), another reduction, or labels and logits that
+            do not fit.
 
     Example:
 
@@ -136,13 +139,22 @@ class TokenCrossEntropy(keras.losses.Loss):
     Reference: [Attention is all you need](https://arxiv.org/abs/1706.03762), §5.4.
     """
 
-    def __init__(self, label_smoothing=0.0, ignore_index=IGNORED_LABEL, name="token_cross_entropy"):
+    def __init__(
+        self,
+        label_smoothing=0.0,
+        ignore_index=IGNORED_LABEL,
+        name="token_cross_entropy",
+        reduction="mean",
+    ):
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing!r}")
         # The division is done here: the base class would divide by all positions, padding too.
         super().__init__(name=name, reduction="sum", dtype="float32")
         self.label_smoothing = float(label_smoothing)
         self.ignore_index = int(ignore_index)
+        self.divides = reduction == "mean"
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         with keras.name_scope(self.name):
@@ -152,6 +164,8 @@ class TokenCrossEntropy(keras.losses.Loss):
         labels = check_labels(y_true, y_pred)
         weights = token_weights(labels, y_pred, sample_weight, self.ignore_index)
         losses = weighted_losses(labels, y_pred, weights, self.label_smoothing)
+        if not self.divides:
+            return ops.sum(losses)
         count = sum_over_replicas(ops.sum(weights))
         return ops.divide_no_nan(ops.sum(losses), count)
 
@@ -160,6 +174,7 @@ class TokenCrossEntropy(keras.losses.Loss):
             "label_smoothing": self.label_smoothing,
             "ignore_index": self.ignore_index,
             "name": self.name,
+            "reduction": "mean" if self.divides else "sum",
         }
 
 

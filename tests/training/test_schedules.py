@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_transformer import training
 from keras_transformer.training import InverseSquareRoot
 
 
@@ -48,3 +49,26 @@ def test_a_peak_that_is_no_rate_is_refused(peak, warmup):
 def test_a_warm_up_that_is_no_number_of_steps_is_refused(warmup):
     with pytest.raises(ValueError, match="warmup_steps"):
         InverseSquareRoot(1e-3, warmup)
+
+
+@pytest.mark.parametrize("kind", [training.LinearDecay, training.CosineDecay])
+def test_decay_rises_to_its_peak_and_ends_at_nothing(kind):
+    rate = kind(3e-4, total_steps=13, warmup_steps=5)
+    values = [float(rate(step)) for step in range(14)]
+    assert values[4] == pytest.approx(3e-4) and values[5] == pytest.approx(3e-4)
+    assert values[:5] == sorted(values[:5]) and values[5:] == sorted(values[5:], reverse=True)
+    assert values[0] > 0 and values[13] == pytest.approx(0, abs=1e-10)
+    assert kind.from_config(rate.get_config())(7) == rate(7)
+
+
+def test_a_warm_up_as_long_as_the_run_is_refused():
+    with pytest.raises(ValueError, match="total_steps must be an integer above warmup_steps, 5"):
+        training.LinearDecay(1e-3, total_steps=5, warmup_steps=5)
+
+
+def test_all_batches_of_an_update_have_its_rate():
+    schedule = training.LinearDecay(1e-3, total_steps=7)
+    rate = training.PerUpdate(schedule, 3)
+    assert [float(rate(n)) for n in range(6)] == [float(schedule(n // 3)) for n in range(6)]
+    again = training.PerUpdate.from_config(rate.get_config())
+    assert float(again(5)) == float(rate(5))

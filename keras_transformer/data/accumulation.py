@@ -1,0 +1,92 @@
+"""Weights that make sums of losses the mean over all targets of an optimizer step.
+
+Letters: k batches of a step, R rows of a batch, L its length.
+"""
+
+from keras_transformer.data.batches import IGNORED, EpochBatches, check_int
+
+
+class AccumulatedBatches(EpochBatches):
+    """Batches with weights by which k of them learn as one large batch would.
+
+    The mean loss over a large batch is not the mean of its parts' means where these have unequal
+    numbers of targets. So each weight w is divided by the sum W of those of the k batches that
+    make one step of the optimizer, and multiplied by k, which the optimizer divides by:
+
+        loss of a batch = Σ (k w / W)·loss,  mean of k of them = Σ w·loss / W
+
+    Compile with losses that sum (`reduction="sum"`) and `gradient_accumulation_steps=k`. With k = 1
+    a batch's loss is the mean over its real targets, empty rows and padding left out. With k the
+    number of batches, of equally many rows, the loss that `evaluate` gives is the mean over all.
+
+    Args:
+        batches: items (x, y, w) with w (R,), or (x, y), where y has -100 for what is not learned.
+        steps: k; batches `k·i` to `k·i + k - 1` of all epochs in a row are step i.
+        **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
+
+    Returns:
+        Item: (x, y, w) with w float32 of y's shape where y are labels of tokens, else (R,).
+
+    Raises:
+        ValueError: `steps` is below 1.
+
+    Example:
+
+    >>> from keras_transformer.data import RecordBatches
+    >>> batches = RecordBatches([[5], [6], [7]], labels=[0, 1, 1], batch_size=2, shuffle=False)
+    >>> for x, y, w in AccumulatedBatches(batches, steps=2):        # 3 records, k = 2
+    ...     print(w.round(3).tolist())
+    [0.667, 0.667]
+    [0.667, 0.0]
+    """
+
+    def __init__(self, batches, steps=1, **kwargs):
+        super().__init__(**kwargs)
+        check_int("steps", steps, 1)
+        self.batches, self.steps = batches, steps
+        self._totals = {}
+        self._begin()
+
+    @property
+    def num_batches(self):
+        return self.batches.num_batches
+
+    def _make_batch(self, epoch, step):
+        item = self.batches.batch(epoch, step)
+        weights = target_weights(item)
+        total = weights.sum()
+        if self.steps > 1:
+            total = self._total((epoch * self.num_batches + step) // self.steps)
+        scale = self.steps / total if total else 0.0
+        return item[0], item[1], (weights * scale).astype("float32")
+
+    def _total(self, group):
+        """The sum of all weights of a step of the optimizer."""
+        totals = self._totals
+        if group not in totals:
+            numbers = range(group * self.steps, (group + 1) * self.steps)
+            items = (self.batches.batch(*divmod(n, self.num_batches)) for n in numbers)
+            total = sum(target_weights(item).sum() for item in items)
+            # A new dict, as other threads may read the old one; two steps meet at a border.
+            self._totals = totals = dict([*totals.items()][-1:]) | {group: total}
+        return totals[group]
+
+    def _samples(self):
+        return [(item[0], item[1], target_weights(item)) for item in self.batches._samples()]
+
+
+def target_weights(item):
+    """What each target of a batch counts: 0 where there is nothing to learn.
+
+    Args:
+        item: (x, y) or (x, y, w).
+
+    Returns:
+        float32: y's shape where y are labels of tokens, else (R,).
+    """
+    x, y, *weights = item
+    of_tokens = y.dtype.kind in "iu" and (not weights or y.shape == x["token_ids"].shape)
+    if not of_tokens:
+        return weights[0].astype("float32")
+    counted = (y != IGNORED).astype("float32")
+    return counted * weights[0][:, None].astype("float32") if weights else counted

@@ -1,0 +1,367 @@
+"""What the recipes over encoders share: settings, the start, the optimizer, the run.
+
+An encoder starts from a checkpoint, or small and new with a vocabulary of the training text. Its
+loss is a sum over targets whose weights hold the divisor (`data.AccumulatedBatches`), so that a
+step over several batches is that of one large batch.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import warnings
+from typing import Literal
+
+import keras
+
+from keras_transformer import data, models, text, training
+from keras_transformer.checkpoints import (
+    assign_weights,
+    load_model_weights,
+    load_weights,
+    model_weights,
+)
+from keras_transformer.checkpoints.hub import find_folder
+from keras_transformer.checkpoints.pretrained import MODEL_TYPE, read_fields
+from keras_transformer.checkpoints.published import CONFIG
+from keras_transformer.checkpoints.sentence_transformers import MODULES, read_modules
+from keras_transformer.checkpoints.tensor_files import WEIGHTS
+from recipes import runs
+
+ENCODERS = (
+    "TransformerEncoder",
+    "MaskedLM",
+    "SequenceClassifier",
+    "TokenClassifier",
+    "SpanExtractor",
+    "SentenceEmbedder",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuning:
+    """Settings of a run; the defaults are those of the chosen preset."""
+
+    run_dir: pathlib.Path
+    """Folder of the run: checkpoints, weights, scores, report, SavedModel."""
+    data_dir: pathlib.Path | None = None
+    """Folder with your files; none: a corpus that is made on the spot."""
+    from_checkpoint: str | None = None
+    """Folder, or name on the Hugging Face hub, to start from; none: a small new model."""
+
+    vocab_size: int = 4000
+    """WordPiece vocabulary of a new model."""
+    num_layers: int = 2
+    """Blocks of a new model."""
+    hidden_dim: int = 128
+    """Width of a new model; its feed-forward layers are four times as wide."""
+    num_heads: int = 4
+    """Attention heads of a new model."""
+    dropout: float = 0.1
+    """Rate of a new model on embeddings, attention, and the output of each sublayer."""
+    max_length: int = 128
+    """Longest input in tokens, special ones included."""
+    truncate: bool = False
+    """Cut longer inputs (they are counted) instead of refusing them."""
+
+    epochs: int = 3
+    """Passes over the training data."""
+    batch_size: int = 32
+    """Records of a batch."""
+    gradient_accumulation_steps: int = 1
+    """Batches of one step; together they learn as one large batch would."""
+    num_shapes: int = 4
+    """The most lengths of a batch; each costs a compilation, and spares padding."""
+    max_padding: float = 0.1
+    """Share of padding that is good enough: no more shapes than it takes."""
+    learning_rate: float = 1e-3
+    """Peak of the schedule."""
+    schedule: Literal["linear", "cosine", "inverse_sqrt"] = "linear"
+    """Decay after the warm-up: to nothing along a line or a cosine, or with 1 / √step."""
+    warmup: float = 0.1
+    """Share of the steps until the peak."""
+    layer_decay: float = 1.0
+    """Factor on the learning rate with each layer towards the input."""
+    freeze_embeddings: bool = False
+    """Keep the embeddings as they are."""
+    freeze_blocks: int = 0
+    """Keep so many first blocks, and the embeddings, as they are."""
+    weight_decay: float = 0.01
+    """Of matrices; vectors have none."""
+    clip_norm: float = 1.0
+    """Largest norm of the whole gradient."""
+    ema: float | None = None
+    """Momentum of a moving average of the weights, which is then scored and saved."""
+    average: int = 1
+    """Number of last fit-epochs whose weights are averaged."""
+    patience: int | None = None
+    """Stop after so many epochs without a better score, and take the best; none: never."""
+
+    mixed_precision: bool = False
+    """Compute in bfloat16."""
+    xla: bool = True
+    """Compile the training step with XLA (JAX always does)."""
+    seed: int = 1
+    """Seed of weights, dropout and the order of the data."""
+    export: bool = True
+    """Write a SavedModel (needs the TensorFlow backend)."""
+
+
+def check(settings):
+    """Refuses settings that contradict each other, before anything is read."""
+    if settings.epochs < 1:
+        raise ValueError(f"epochs must be at least 1; got {settings.epochs}.")
+    if not 0 <= settings.warmup < 1:
+        raise ValueError(f"warmup must be at least 0 and less than 1; got {settings.warmup}.")
+    if settings.ema is not None and settings.average > 1:
+        raise ValueError("ema and average are two ways to average the weights; choose one.")
+    if settings.ema is not None and not 0 < settings.ema < 1:
+        raise ValueError(f"ema must be between 0 and 1; got {settings.ema}.")
+
+
+# The start
+
+
+def make_tokenizer(settings, lines):
+    """The checkpoint's; or WordPiece, learned from the training text, accents and case kept."""
+    if settings.from_checkpoint is not None:
+        return text.Tokenizer.load(read_modules(find_folder(settings.from_checkpoint))[0])
+    return text.WordPieceTokenizer.train([lines], settings.vocab_size, lowercase=False)
+
+
+def make_model(settings, head, tokenizer, **arguments):
+    """A head over the checkpoint's encoder, or over a new one."""
+    if settings.from_checkpoint is not None:
+        model = load_model(settings.from_checkpoint, head, arguments)
+        if settings.max_length > model.config.max_length:
+            raise ValueError(
+                f"max_length must be at most that of {settings.from_checkpoint}, "
+                f"{model.config.max_length}; got {settings.max_length}."
+            )
+        return model
+    config = models.EncoderConfig(
+        vocab_size=tokenizer.vocab_size,
+        num_layers=settings.num_layers,
+        num_heads=settings.num_heads,
+        hidden_dim=settings.hidden_dim,
+        ffn_dim=4 * settings.hidden_dim,
+        max_length=settings.max_length,
+        dropout=settings.dropout,
+        attention_dropout=settings.dropout,
+        num_segments=2,
+        norm_first=True,
+        embedding_norm=False,
+        pad_id=tokenizer.pad_id,
+    )
+    return head(config, **arguments)
+
+
+def load_model(name, head, arguments):
+    """A head over the encoder of a checkpoint, whatever head that had."""
+    root = find_folder(name)
+    folder = read_modules(root)[0]  # in sentence-transformers' layout that of the encoder
+    fields = read_fields(folder / CONFIG)
+    is_embedder = head is models.SentenceEmbedder and (root / MODULES).is_file()
+    if is_embedder or fields.get("model_type") != MODEL_TYPE:
+        return head.from_pretrained(root if is_embedder else folder, **arguments)
+    kind = fields.get("architectures", ["nothing"])[0]
+    if kind not in ENCODERS:
+        raise ValueError(f"{folder} holds a {kind}; expected one of {', '.join(ENCODERS)}")
+    ours = {k: v for k, v in fields.items() if k in models.EncoderConfig.__dataclass_fields__}
+    model = head(models.EncoderConfig.from_dict(ours), **arguments)
+    prefix = "backbone/" if kind == "TransformerEncoder" else ""
+    found = {f"{prefix}{k}": v for k, v in load_weights(folder / WEIGHTS).items()}
+    weights = model_weights(model)
+    kept = {k: v for k, v in found.items() if k in weights and v.shape == weights[k].shape}
+    new = sorted(weights.keys() - kept.keys())
+    if any(k.startswith("backbone/") for k in new):
+        raise ValueError(f"{folder / WEIGHTS} lacks weights of the encoder: {new}")
+    if new:
+        print(f"new weights, not from {folder}: {', '.join(new)}")
+    assign_weights(model, weights | kept)
+    return model
+
+
+def encode(settings, tokenizer, texts, pairs, where, offsets=False):
+    """Encodings no longer than `max_length`; others are cut, or refused with file and line."""
+    encodings = tokenizer(texts, pairs, offsets=offsets)
+    long = [i for i, encoding in enumerate(encodings) if len(encoding) > settings.max_length]
+    if long and not settings.truncate:
+        raise ValueError(
+            f"{where(long[0])}: {len(encodings[long[0]])} tokens, max_length is "
+            f"{settings.max_length}; --truncate cuts what is longer"
+        )
+    if long:
+        print(f"{len(long):,} of {len(texts):,} texts were cut to {settings.max_length} tokens")
+        encodings = tokenizer(texts, pairs, max_length=settings.max_length, offsets=offsets)
+    return encodings
+
+
+def plan(settings, tokenizer, model, encodings, shuffle=True, **targets):
+    """Batches of few lengths; `targets` are labels and weights as `data.RecordBatches` has them."""
+    segments = [e.segments for e in encodings] if model.config.num_segments else None
+    return data.RecordBatches(
+        [encoding.ids for encoding in encodings],
+        segment_ids=segments,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        pad_id=max(tokenizer.pad_id, 0),
+        num_shapes=settings.num_shapes if shuffle else 2,
+        max_padding=settings.max_padding,
+        shuffle=shuffle,
+        **targets,
+    )
+
+
+# The optimizer
+
+
+def num_updates(settings, batches):
+    """Steps of the optimizer."""
+    return settings.epochs * len(batches) // settings.gradient_accumulation_steps
+
+
+def make_schedule(settings, updates):
+    """The learning rate by the number of the optimizer's step."""
+    warmup = int(settings.warmup * updates)
+    if settings.schedule == "inverse_sqrt":
+        schedule = training.InverseSquareRoot(settings.learning_rate, max(warmup, 1))
+    else:
+        kind = {"linear": training.LinearDecay, "cosine": training.CosineDecay}[settings.schedule]
+        schedule = kind(settings.learning_rate, max(updates, 1), warmup)
+    return training.PerUpdate(schedule, settings.gradient_accumulation_steps)
+
+
+def compile_model(settings, model, batches, loss):
+    """Freezes what shall stay, and compiles. `loss` sums: the batches' weights hold the divisor."""
+    if settings.freeze_embeddings or settings.freeze_blocks:
+        training.freeze(model, num_blocks=settings.freeze_blocks)
+    accumulate = settings.gradient_accumulation_steps
+    ema = {} if settings.ema is None else {"use_ema": True, "ema_momentum": settings.ema}
+    optimizer = training.LayerwiseAdamW(
+        make_schedule(settings, num_updates(settings, batches)),
+        training.layer_multipliers(model, settings.layer_decay),
+        weight_decay=settings.weight_decay,
+        global_clipnorm=settings.clip_norm,
+        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+        **ema,
+    )
+    optimizer.exclude_from_weight_decay([v for v in model.trainable_variables if v.ndim < 2])
+    model.compile(optimizer, loss=loss, weighted_metrics=None, jit_compile=settings.xla)
+
+
+# The run
+
+
+def weighted(settings, batches, valid):
+    """Both with the weights by which sums of losses are means over targets."""
+    steps = settings.gradient_accumulation_steps
+    return data.AccumulatedBatches(batches, steps), data.AccumulatedBatches(valid, len(valid))
+
+
+def fit(settings, task, batches, valid, score, monitor, mode="max"):
+    """Trains on from the last checkpoint, and leaves the weights that are to be saved.
+
+    Args:
+        settings: `FineTuning`.
+        task: its model is compiled.
+        batches, valid: as they go to `model.fit`; `valid` in its own order.
+        score: function without arguments to the validation scores, of the weights as they are.
+        monitor: which of them decides, such as "val_accuracy".
+        mode: "max" where larger is better.
+
+    Returns:
+        The seconds that training took before this process.
+    """
+    model, run = task.model, settings.run_dir
+    averages = training.AverageCheckpoints(run / "snapshots", last=settings.average)
+
+    @contextlib.contextmanager
+    def averaged():
+        if settings.average > 1:
+            with averages.applied(model):
+                yield
+        elif settings.ema is not None:
+            with moving_average(model):
+                yield
+        else:
+            yield
+
+    def weights():
+        with averaged():
+            return model_weights(model)
+
+    def scores():
+        with averaged():
+            return score()
+
+    best = training.BestCheckpoint(run / "best.safetensors", monitor, mode, weights)
+    stopping = training.EarlyStopping(monitor, mode=mode, patience=settings.patience or 10**9)
+    kept = [averages] * (settings.average > 1) + [best, stopping]
+    free = "data_dir export epochs" if settings.schedule == "inverse_sqrt" else "data_dir export"
+    earlier = runs.fit(
+        model,
+        batches,
+        settings,
+        epochs=settings.epochs,
+        steps_per_epoch=len(batches),
+        configuration={
+            **runs.identity(settings, *free.split()),
+            "tokenizer": task.tokenizer.fingerprint,
+            "batches": len(batches),
+        },
+        callbacks=[
+            training.Throughput(lambda step: count_tokens(batches, step)),
+            *kept[:-2],
+            training.Scores(scores),
+            best,
+            stopping,
+        ],
+        kept=kept,
+        validation_data=valid,
+    )
+    if settings.patience:
+        load_model_weights(model, best.path)
+    else:
+        assign_weights(model, weights(), "the run's weights")
+    return earlier
+
+
+@contextlib.contextmanager
+def moving_average(model):
+    """Inside the block the model has the moving average that its optimizer keeps."""
+    own = model_weights(model)
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        assign_weights(model, own, "the own weights")
+
+
+def count_tokens(batches, step):
+    """Real tokens of a batch."""
+    return int(batches.batch(*divmod(step, len(batches)))[0]["padding_mask"].sum())
+
+
+@contextlib.contextmanager
+def no_warning_of_cuts():
+    """A run says once how many texts are cut, and not with every score."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* were cut to .* tokens")
+        yield
+
+
+def export(settings, task):
+    """Writes the SavedModel, where TensorFlow is there to write it."""
+    if not settings.export:
+        return
+    if keras.backend.backend() != "tensorflow":
+        print("No SavedModel was written: that needs KERAS_BACKEND=tensorflow.")
+        return
+    task.export(settings.run_dir / "saved_model")
+
+
+def finish_report(settings, report):
+    """The end of every report, and the file."""
+    report.add_table("Settings", runs.plain(settings))
+    report.add_environment()
+    report.write(settings.run_dir / "report.html")

@@ -1,0 +1,85 @@
+"""What the recipes over encoders share."""
+
+import doctest
+
+import numpy as np
+import pytest
+
+from keras_transformer import models
+from keras_transformer.checkpoints import model_weights
+from recipes import answer, classify, embed, finetuning, names, runs, sentences, splits, tag
+
+RECIPES = {"classify": classify, "tag": tag, "answer": answer, "embed": embed}
+
+
+@pytest.mark.parametrize("module", [names, sentences, answer, tag])
+def test_examples_run(module):
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_settings_come_from_the_command_line(name, tmp_path):
+    arguments = ["files", "--run-dir", str(tmp_path), "--layer-decay", "0.8", "--ema", "0.99"]
+    settings = runs.command_line(name, RECIPES[name].PRESETS, arguments)
+    assert (settings.layer_decay, settings.ema, settings.run_dir) == (0.8, 0.99, tmp_path)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_wrong_command_line_is_answered_in_words(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        runs.command_line(name, RECIPES[name].PRESETS, ["quickstart", "--epoch", "3"])
+    assert stop.value.code == 2 and "--epoch" in capsys.readouterr().err
+
+
+def test_two_files_of_one_split_are_refused(tmp_path):
+    for name in ("train.csv", "train.jsonl.gz"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"there are train\.csv, train\.jsonl\.gz"):
+        splits.find_split(tmp_path, "train", (".csv", ".jsonl"))
+
+
+def test_missing_training_file_is_named_with_what_was_expected(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no training file; expected one of train\.csv"):
+        splits.read_splits(tmp_path, (".csv", ".tsv"), None)
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine", "inverse_sqrt"])
+def test_schedule_counts_the_optimizers_steps(kind, tmp_path):
+    settings = finetuning.FineTuning(
+        tmp_path, schedule=kind, warmup=0.2, learning_rate=1e-3, gradient_accumulation_steps=3
+    )
+    rate = finetuning.make_schedule(settings, updates=20)
+    assert [float(rate(n)) for n in (9, 10, 11)] == pytest.approx([1e-3] * 3)  # the fourth
+    assert float(rate(0)) == pytest.approx(2.5e-4) and float(rate(59)) < 5e-4
+
+
+def small(kind=models.EncoderConfig):
+    return kind(vocab_size=30, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16)
+
+
+def test_encoder_of_another_head_is_taken_over(tmp_path):
+    pretrained = models.MaskedLM(small())
+    pretrained.save_pretrained(tmp_path)
+    model = finetuning.load_model(str(tmp_path), models.TokenClassifier, {"num_classes": 5})
+    ours, theirs = model_weights(model), model_weights(pretrained)
+    assert set(ours) - set(theirs) == {"classes/kernel", "classes/bias"}
+    for name in set(ours) & set(theirs):
+        np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+def test_classifier_of_other_classes_gets_a_new_head(tmp_path):
+    models.SequenceClassifier(small(), num_classes=3).save_pretrained(tmp_path)
+    model = finetuning.load_model(str(tmp_path), models.SequenceClassifier, {"num_classes": 2})
+    assert model(np.array([[5, 6]])).shape == (1, 2)
+
+
+@pytest.mark.parametrize("family", [None, "gpt2"])
+def test_checkpoint_of_another_style_is_refused(family, tmp_path):
+    config = small(models.DecoderConfig)
+    if family:
+        config = models.DecoderConfig.from_preset("gpt2", **{
+            "vocab_size": 30, "num_layers": 1, "hidden_dim": 8, "num_heads": 2, "ffn_dim": 16,
+        })  # fmt: skip
+    models.CausalLM(config).save_pretrained(tmp_path, family=family)
+    with pytest.raises(ValueError, match="CausalLM|gpt2"):
+        finetuning.load_model(str(tmp_path), models.SequenceClassifier, {"num_classes": 2})
