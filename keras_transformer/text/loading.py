@@ -18,21 +18,27 @@ class Contents:
         names: the names of its files.
         model: the type of the model in `tokenizer.json`, or None without that file.
         byte_level: whether that model works on bytes, as GPT-2's does.
+        tokenizer_class: what `tokenizer_config.json` names, or None.
     """
 
     names: frozenset[str]
     model: str | None
     byte_level: bool
+    tokenizer_class: str | None = None
 
     @classmethod
     def of(cls, folder: Path) -> "Contents":
         """The contents of a folder."""
         names = frozenset(path.name for path in folder.iterdir() if path.is_file())
+        own = {}
+        if files.SETTINGS in names:
+            own = files.read_json_object(folder / files.SETTINGS)
+        name = own.get("tokenizer_class")
         if files.TOKENIZER not in names:
-            return cls(names, None, False)
+            return cls(names, None, False, name)
         definition = files.read_json_object(folder / files.TOKENIZER)
         parts = [definition.get("pre_tokenizer"), definition.get("decoder")]
-        return cls(names, _model_type(definition), any(map(_has_byte_level, parts)))
+        return cls(names, _model_type(definition), any(map(_has_byte_level, parts)), name)
 
     def has_any(self, *names: str) -> bool:
         """Whether one of these files is there."""
@@ -57,6 +63,16 @@ class Kind:
 
 KINDS = (
     Kind(
+        "sentencepiece",
+        "SentencePieceTokenizer",
+        " or ".join(SENTENCEPIECE_FILES) + ", or tokenizer.json of type Unigram",
+        lambda found: (
+            found.model == "Unigram" or (found.model == "BPE" and not found.byte_level)
+            if found.model
+            else found.has_any(*SENTENCEPIECE_FILES)
+        ),
+    ),
+    Kind(
         "word_piece",
         "WordPieceTokenizer",
         "tokenizer.json of type WordPiece, or vocab.txt",
@@ -73,10 +89,16 @@ KINDS = (
         ),
     ),
     Kind(
-        "sentencepiece",
-        "SentencePieceTokenizer",
-        " or ".join(SENTENCEPIECE_FILES),
-        lambda found: found.has_any(*SENTENCEPIECE_FILES),
+        "byte_tokenizer",
+        "ByteTokenizer",
+        "tokenizer_config.json that names ByT5Tokenizer",
+        lambda found: found.tokenizer_class == "ByT5Tokenizer",
+    ),
+    Kind(
+        "characters",
+        "CharacterTokenizer",
+        "tokenizer.json of type WordLevel",
+        lambda found: found.model == "WordLevel",
     ),
 )
 

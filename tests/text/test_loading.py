@@ -4,7 +4,13 @@ import json
 
 import pytest
 
-from keras_transformer.text import Tokenizer, WordPieceTokenizer, files
+from keras_transformer.text import (
+    ByteTokenizer,
+    CharacterTokenizer,
+    Tokenizer,
+    WordPieceTokenizer,
+    files,
+)
 from keras_transformer.text.loading import KINDS, Contents
 
 
@@ -28,7 +34,8 @@ FOLDERS = {
     ),
     "llama": ({"model": {"type": "BPE"}}, ["tokenizer.model"], "SentencePieceTokenizer"),
     "unigram": ({"model": {"type": "Unigram"}}, ["spiece.model"], "SentencePieceTokenizer"),
-    "unigram_alone": ({"model": {"type": "Unigram"}}, [], None),
+    "unigram_alone": ({"model": {"type": "Unigram"}}, [], "SentencePieceTokenizer"),
+    "characters": ({"model": {"type": "WordLevel"}}, [], "CharacterTokenizer"),
     "vocabulary": (None, ["vocab.txt"], "WordPieceTokenizer"),
     "merges": (None, ["vocab.json", "merges.txt"], "BytePairTokenizer"),
     "marian": (None, ["vocab.json", "source.spm", "target.spm"], "SentencePieceTokenizer"),
@@ -48,13 +55,21 @@ def test_the_kind_follows_from_the_files(tmp_path, name):
 
 
 def test_an_unknown_folder_is_described(tmp_path):
-    (tmp_path / "tokenizer.json").write_text('{"model": {"type": "WordLevel"}}')
+    (tmp_path / "tokenizer.json").write_text('{"model": {"type": "Words"}}')
     with pytest.raises(ValueError) as error:
         Tokenizer.load(tmp_path)
-    for part in (str(tmp_path), "tokenizer.json", "WordLevel", "vocab.txt", "spiece.model"):
+    for part in (str(tmp_path), "tokenizer.json", "Words", "vocab.txt", "spiece.model"):
         assert part in str(error.value)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         Tokenizer.load(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    "tokenizer", [ByteTokenizer(), CharacterTokenizer("abc")], ids=lambda x: type(x).__name__
+)
+def test_bytes_and_characters_are_known_again(tmp_path, tokenizer):
+    tokenizer.save(tmp_path)
+    assert Tokenizer.load(tmp_path) == tokenizer
 
 
 def test_a_broken_file_is_named(tmp_path):
