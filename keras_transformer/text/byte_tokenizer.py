@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from keras_transformer.text import files
 from keras_transformer.text.added_tokens import PYTHON_SPACES, AddedToken, AddedTokens
-from keras_transformer.text.sentencepiece_files import SETTINGS, as_json, read_json, write_file
+from keras_transformer.text.files import SETTINGS
 from keras_transformer.text.template import Template
 from keras_transformer.text.tokenizer import Tokenizer, max_length_of
 
@@ -63,7 +64,7 @@ class ByteTokenizer(Tokenizer):
         path = Path(folder) / SETTINGS
         if not path.is_file():
             raise FileNotFoundError(f"No tokenizer at {path}.")
-        settings = read_json(path)
+        settings = files.read_json_object(path)
         if settings.get("tokenizer_class") != CLASS_NAME:
             found = settings.get("tokenizer_class")
             raise ValueError(f"{path} must name a {CLASS_NAME} as tokenizer_class; got {found!r}.")
@@ -82,7 +83,7 @@ class ByteTokenizer(Tokenizer):
         settings |= {"additional_special_tokens": names}
         if self.max_length is not None:
             settings["model_max_length"] = self.max_length
-        return write_file(folder / SETTINGS, as_json(settings))
+        return files.write_atomically(folder / SETTINGS, files.json_bytes(settings))
 
     @property
     def vocab_size(self) -> int:

@@ -3,9 +3,9 @@
 from collections import Counter
 from pathlib import Path
 
-from keras_transformer.text.sentencepiece_files import SETTINGS, as_json, read_json, write_file
-from keras_transformer.text.sentencepiece_training import read_sources
-from keras_transformer.text.tokenizer import Tokenizer, max_length_of
+from keras_transformer.text import files
+from keras_transformer.text.files import SETTINGS
+from keras_transformer.text.tokenizer import Tokenizer, clean, max_length_of
 
 FILE_NAME = "tokenizer.json"
 NAMES = ("<pad>", "<unk>", "<s>", "</s>")
@@ -63,7 +63,7 @@ class CharacterTokenizer(Tokenizer):
             ValueError: there is no text, or `vocab_size` leaves no room for any character.
         """
         counts, lines = Counter(), 0
-        for line in read_sources(sources):
+        for line in map(clean, files.read_lines(sources)):
             counts.update(line)
             lines += 1
         if not counts:
@@ -87,7 +87,7 @@ class CharacterTokenizer(Tokenizer):
         path = Path(folder) / FILE_NAME
         if not path.is_file():
             raise FileNotFoundError(f"No tokenizer at {path}.")
-        model = read_json(path).get("model")
+        model = files.read_json_object(path).get("model")
         ids = model.get("vocab") if isinstance(model, dict) else None
         if not isinstance(ids, dict) or model.get("type") != "WordLevel":
             raise ValueError(f"{path} must be of type WordLevel.")
@@ -98,7 +98,7 @@ class CharacterTokenizer(Tokenizer):
         ):
             raise ValueError(f"{path} must have {NAMES} and then single characters as its words.")
         settings = Path(folder) / SETTINGS
-        settings = read_json(settings) if settings.is_file() else {}
+        settings = files.read_json_object(settings) if settings.is_file() else {}
         return cls("".join(names[len(NAMES) :]), max_length_of(settings))
 
     def save(self, folder) -> Path:
@@ -126,8 +126,8 @@ class CharacterTokenizer(Tokenizer):
         settings |= {f"{role}_token": name for role, name in roles}
         if self.max_length is not None:
             settings["model_max_length"] = self.max_length
-        write_file(folder / SETTINGS, as_json(settings))
-        return write_file(folder / FILE_NAME, as_json(content))
+        files.write_atomically(folder / SETTINGS, files.json_bytes(settings))
+        return files.write_atomically(folder / FILE_NAME, files.json_bytes(content))
 
     @property
     def vocab_size(self) -> int:

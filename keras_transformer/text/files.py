@@ -50,7 +50,7 @@ def read_json_object(path) -> dict:
     return value
 
 
-def write_atomically(path, content: bytes):
+def write_atomically(path, content: bytes) -> Path:
     """Replaces a file in one step: what was there before stays until the new one is whole."""
     path = Path(path)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -64,6 +64,7 @@ def write_atomically(path, content: bytes):
     except BaseException:
         os.unlink(temporary)
         raise
+    return path
 
 
 def json_bytes(value) -> bytes:

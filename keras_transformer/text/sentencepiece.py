@@ -6,12 +6,12 @@ from pathlib import Path
 
 import sentencepiece
 
+from keras_transformer.text import files
 from keras_transformer.text.added_tokens import AddedTokens
 from keras_transformer.text.id_layout import layout_of, plain_layout
 from keras_transformer.text.sentencepiece_files import (
     read_folder,
     read_model,
-    write_file,
     write_folder,
 )
 from keras_transformer.text.sentencepiece_training import train_model
@@ -142,7 +142,7 @@ class SentencePieceTokenizer(Tokenizer):
         path = Path(path)
         if path.suffix == ".model" and not path.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
-            return write_file(path, self.model_proto)
+            return files.write_atomically(path, self.model_proto)
         return write_folder(path, *self._arguments)
 
     def with_language(self, code: str) -> "SentencePieceTokenizer":

@@ -1,16 +1,13 @@
 """The files of a SentencePiece tokenizer, in the layout of Hugging Face's folders."""
 
-import json
-import os
-import tempfile
 from pathlib import Path
 
+from keras_transformer.text import files
 from keras_transformer.text.id_layout import FAMILIES, MODEL_TYPES, family_of
 from keras_transformer.text.sentencepiece_proto import model_from_json
 
 FILE_NAME = "tokenizer.model"
-SETTINGS, WORDS, TARGET = "tokenizer_config.json", "vocab.json", "target.spm"
-JSON = "tokenizer.json"
+WORDS, TARGET = "vocab.json", "target.spm"
 # The largest published models have some 20 MB: more is no SentencePiece model.
 MAX_FILE_BYTES = 256 * 2**20
 
@@ -33,11 +30,11 @@ def read_folder(folder) -> tuple[Path, bytes, dict]:
     path = folder / family.file_name
     others = [family.file_name, FILE_NAME, *(other.file_name for other in FAMILIES.values())]
     path = next((folder / name for name in others if (folder / name).is_file()), path)
-    if not path.is_file() and (folder / JSON).is_file():
-        content = read_json(folder / JSON)
+    if not path.is_file() and (folder / files.TOKENIZER).is_file():
+        content = files.read_json_object(folder / files.TOKENIZER)
         declared = {str(token["id"]): token for token in content.get("added_tokens", ())}
         settings = {**settings, "added_tokens_decoder": declared}
-        return folder / JSON, model_from_json(content, settings), {"settings": settings}
+        return folder / files.TOKENIZER, model_from_json(content, settings), {"settings": settings}
     arguments = {"settings": settings}
     if family.file_name == "source.spm":
         arguments["words"] = _read_words(folder / WORDS)
@@ -63,57 +60,26 @@ def write_folder(folder, model_proto, settings, words, target_proto) -> Path:
     """Writes the files of a tokenizer; returns the path of its model."""
     folder.mkdir(parents=True, exist_ok=True)
     if settings is None:
-        return write_file(folder / FILE_NAME, model_proto)
+        return files.write_atomically(folder / FILE_NAME, model_proto)
     if words:
         ids = {word: i for i, word in enumerate(words)}
-        write_file(folder / WORDS, as_json(ids))
-        write_file(folder / TARGET, target_proto)
-    write_file(folder / SETTINGS, as_json(settings))
-    return write_file(folder / family_of(settings).file_name, model_proto)
-
-
-def write_file(path, content) -> Path:
-    """Writes a file that is there whole or not at all."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's is for the owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return path
-
-
-def read_json(path) -> dict:
-    """The JSON object of a file.
-
-    Raises:
-        ValueError: it holds none.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object, not a {type(content).__name__}.")
-    return content
+        files.write_atomically(folder / WORDS, files.json_bytes(ids))
+        files.write_atomically(folder / TARGET, target_proto)
+    files.write_atomically(folder / files.SETTINGS, files.json_bytes(settings))
+    return files.write_atomically(folder / family_of(settings).file_name, model_proto)
 
 
 def _read_settings(folder):
     """What the folder says of its tokenizer; nothing where the pieces' ids are its own."""
-    parts = [folder / name for name in ("special_tokens_map.json", SETTINGS)]
+    parts = [folder / name for name in ("special_tokens_map.json", files.SETTINGS)]
     settings = {}
     for path in parts:
         if path.is_file():
-            settings |= read_json(path)
+            settings |= files.read_json_object(path)
     if not settings and (folder / FILE_NAME).is_file():
         return {}
     if settings.get("tokenizer_class") is None and (folder / "config.json").is_file():
-        model_type = read_json(folder / "config.json").get("model_type")
+        model_type = files.read_json_object(folder / "config.json").get("model_type")
         settings = {**MODEL_TYPES.get(model_type, {}), **settings}
     return settings if settings.get("tokenizer_class") else {}
 
@@ -122,13 +88,8 @@ def _read_words(path):
     """The words of `vocab.json` in the order of their ids."""
     if not path.is_file():
         raise FileNotFoundError(f"No vocabulary at {path}.")
-    ids = read_json(path)
+    ids = files.read_json_object(path)
     words = sorted(ids, key=ids.get)
     if [ids[word] for word in words] != list(range(len(words))):
         raise ValueError(f"{path} must number its {len(words)} words from 0, each once.")
     return tuple(words)
-
-
-def as_json(content) -> bytes:
-    """JSON as the content of a file."""
-    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
