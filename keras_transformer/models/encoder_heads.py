@@ -333,8 +333,8 @@ class SentenceEmbedder(Head):
         if not self.normalize:
             return pooled
         pooled = ops.cast(pooled, "float32")
-        length = ops.sqrt(ops.sum(ops.square(pooled), axis=-1, keepdims=True))
-        return pooled / ops.maximum(length, 1e-12)
+        square = ops.sum(ops.square(pooled), axis=-1, keepdims=True)
+        return pooled * ops.rsqrt(ops.maximum(square, 1e-24))  # √0 has no gradient
 
     def default_loss(self):
         return None

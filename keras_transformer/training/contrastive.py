@@ -61,8 +61,8 @@ class ContrastiveLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         texts = ops.cast(ops.reshape(y_true, (self.sides, -1)), "int32")  # (K, P)
         vectors = ops.cast(y_pred, "float32")
-        length = ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True))
-        vectors = vectors / ops.maximum(length, 1e-12)
+        square = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
+        vectors = vectors * ops.rsqrt(ops.maximum(square, 1e-24))  # √0 has no gradient
         anchors, *others = ops.split(vectors, self.sides)  # (P, D) each
         loss = self.one_way(anchors, ops.concatenate(others), texts[0], texts[1], texts[1:])
         if self.symmetric:

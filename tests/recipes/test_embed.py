@@ -78,7 +78,7 @@ def test_hard_negatives_are_learned_from_jsonl(tmp_path):
         ({"columns": ("0",)}, "columns must be two or three"),
         ({"columns": ("a", "b")}, "columns must be numbers from 0 with --no-header; got 'a'"),
         ({"header": True, "columns": ("a", "b")}, r"train\.tsv:1: no column 'a'"),
-        ({"max_length": 3}, r"train\.tsv:1: 4 tokens, max_length is 3"),
+        ({"max_length": 3}, r"train\.tsv:1: 5 tokens, max_length is 3"),
         ({"gradient_accumulation_steps": 2}, "raise batch_size"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import doctest
 
+import keras
 import numpy as np
 import pytest
 
@@ -83,3 +84,18 @@ def test_checkpoint_of_another_style_is_refused(family, tmp_path):
     models.CausalLM(config).save_pretrained(tmp_path, family=family)
     with pytest.raises(ValueError, match="CausalLM|gpt2"):
         finetuning.load_model(str(tmp_path), models.SequenceClassifier, {"num_classes": 2})
+
+
+def test_moving_average_is_there_inside_and_gone_after(tmp_path):
+    model = models.SequenceClassifier(small(), num_classes=2)
+    settings = finetuning.FineTuning(tmp_path, ema=0.5, epochs=4, warmup=0.0)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+    finetuning.compile_model(settings, model, [None] * 4, loss)
+    before = model_weights(model)["classes/kernel"]
+    for _ in range(2):
+        model.train_on_batch(np.array([[5, 6]]), np.array([1]), np.ones(1, "float32"))
+    own = model_weights(model)["classes/kernel"]
+    with finetuning.moving_average(model):
+        average = model_weights(model)["classes/kernel"]
+    np.testing.assert_array_equal(model_weights(model)["classes/kernel"], own)
+    assert not np.array_equal(average, own) and not np.array_equal(average, before)

@@ -82,3 +82,24 @@ def test_frozen_layers_are_not_trained():
 def test_more_blocks_than_there_are_are_refused():
     with pytest.raises(ValueError, match="num_blocks must be 0 to 2, got 3"):
         training.freeze(classifier(), num_blocks=3)
+
+
+def test_accumulated_gradients_make_the_step_of_their_mean():
+    gradients = [np.array([3.0, -1.0]), np.array([1.0, 5.0]), np.array([-2.0, 0.5])]
+    gradients = [g.astype("float32") for g in gradients]
+    results = []
+    for accumulate in (None, 3):
+        variable = keras.Variable(np.array([3.0, -2.0], "float32"), name="w")
+        schedule = training.LinearDecay(0.1, total_steps=5, warmup_steps=2)
+        optimizer = training.LayerwiseAdamW(
+            training.PerUpdate(schedule, accumulate or 1),
+            weight_decay=0.3,
+            global_clipnorm=1.0,
+            gradient_accumulation_steps=accumulate,
+        )
+        optimizer.build([variable])
+        for _ in range(3):
+            for gradient in gradients if accumulate else [sum(gradients) / 3]:
+                optimizer.apply([ops.convert_to_tensor(gradient)])
+        results.append(variable.numpy())
+    np.testing.assert_allclose(*results, rtol=1e-5)

@@ -1,9 +1,10 @@
 """Scores of entities and of retrieval, and the loss that embeddings learn from."""
 
+import keras
 import numpy as np
 import pytest
 
-from keras_transformer import training
+from keras_transformer import models, training
 
 
 def test_entities_of_wrong_type_or_place_are_wrong():
@@ -80,3 +81,30 @@ def test_contrastive_loss_is_that_of_a_plain_loop(sides):
 def test_empty_rows_alone_cost_nothing():
     loss = training.ContrastiveLoss()
     assert float(loss(np.full(4, -1), np.zeros((4, 3), "float32"))) == 0.0
+
+
+def test_empty_rows_teach_nothing():
+    """Neither NaN nor any change of what the real rows teach."""
+    x = np.random.default_rng(2).integers(1, 11, (4, 3))
+    results = []
+    for rows in ([0, 1, 2, 3], [0, 1, None, 2, 3, None]):  # pairs, and a batch filled up
+        keras.utils.set_random_seed(5)
+        config = models.EncoderConfig(
+            vocab_size=11,
+            num_layers=1,
+            hidden_dim=8,
+            num_heads=2,
+            ffn_dim=16,
+            dropout=0.0,
+            attention_dropout=0.0,
+        )
+        model = models.SentenceEmbedder(config)
+        model.compile(keras.optimizers.SGD(0.1), loss=training.ContrastiveLoss(scale=5.0))
+        ids = np.array([[0] * 3 if row is None else x[row] for row in rows], "int32")
+        inputs = {"token_ids": ids, "padding_mask": ids > 0}
+        y = np.array([-1 if row is None else row for row in rows], "int32")
+        model.train_on_batch(inputs, y)
+        results.append([variable.numpy() for variable in model.weights])
+    for one, other in zip(*results, strict=True):
+        assert np.isfinite(other).all()
+        np.testing.assert_allclose(one, other, atol=1e-6)
