@@ -18,7 +18,7 @@ PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	if $$p -c '$(FITS)' 2>/dev/null; then echo $$p; break; fi; done)
 endif
 
-.PHONY: help quickstart test test-slow test-jax test-torch lint clean
+.PHONY: help quickstart test test-slow test-exhaustive test-jax test-torch lint clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -28,16 +28,19 @@ quickstart: $(VENV)/.recipes  ## train, score and export a translator of dates, 
 	$(PY) -m recipes.translation quickstart --run-dir runs/quickstart
 
 test: $(VENV)/.test  ## the fast tests, on TensorFlow
-	KERAS_BACKEND=tensorflow $(PYTEST) -m "not slow and not broad" $(ARGS)
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "not (slow or broad or exhaustive)" $(ARGS)
 
 test-slow: $(VENV)/.test  ## the tests that take minutes each, and those that are many
-	KERAS_BACKEND=tensorflow $(PYTEST) -m "slow or broad" $(ARGS)
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "(slow or broad) and not exhaustive" $(ARGS)
+
+test-exhaustive: $(VENV)/.test  ## every line of the real data, 200,000 fuzzed strings, recipes in full: hours
+	KERAS_BACKEND=tensorflow $(PYTEST) -m exhaustive $(ARGS)
 
 test-jax: $(VENV)/.test  ## the tests of all that runs on JAX
-	KERAS_BACKEND=jax $(PYTEST) -m "not slow" $(ARGS) $(ON_JAX:%=tests/%)
+	KERAS_BACKEND=jax $(PYTEST) -m "not (slow or broad or exhaustive)" $(ARGS) $(ON_JAX:%=tests/%)
 
 test-torch: $(VENV)/.torch  ## the tests of layers and models on torch, beside transformers and KerasHub
-	KERAS_BACKEND=torch $(PYTEST) -m "not slow" $(ARGS) $(ON_TORCH:%=tests/%)
+	KERAS_BACKEND=torch $(PYTEST) -m "not (slow or broad or exhaustive)" $(ARGS) $(ON_TORCH:%=tests/%)
 
 lint: $(VENV)/.test  ## style, and which part may import which
 	$(VENV)/bin/ruff check .

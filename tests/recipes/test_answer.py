@@ -150,7 +150,7 @@ def test_xquad_is_read(data_dir):
     assert len(test) == 1190
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_quickstart_answers(tmp_path):
     settings = answer.PRESETS["quickstart"][1]
     answer.main(dataclasses.replace(settings, run_dir=tmp_path / "run", epochs=1, export=False))

@@ -168,7 +168,7 @@ def test_presets_read_their_data(preset, data_dir):
     assert set(valid.targets) <= set(train.targets) and test is None
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_quickstart_tells_languages(tmp_path):
     settings = classify.PRESETS["quickstart"][1]
     classify.main(dataclasses.replace(settings, run_dir=tmp_path / "run", epochs=1, export=False))

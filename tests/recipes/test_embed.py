@@ -97,7 +97,7 @@ def test_meanings_of_the_parts_differ():
         assert len(set(part.sides[1])) == len(part)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_quickstart_finds_partners(tmp_path):
     settings = embed.PRESETS["quickstart"][1]
     embed.main(dataclasses.replace(settings, run_dir=tmp_path / "run", epochs=1, export=False))

@@ -117,7 +117,7 @@ def test_presets_read_their_data(preset, kinds, data_dir):
     assert len(valid) and test is None
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_quickstart_finds_entities(tmp_path):
     settings = tag.PRESETS["quickstart"][1]
     tag.main(dataclasses.replace(settings, run_dir=tmp_path / "run", epochs=1, export=False))

@@ -64,14 +64,14 @@ def test_any_string_gives_the_same_ids_and_offsets(name):
     check(*pair(name), fuzz.byte_strings(2000, seed=3))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", STYLES)
 def test_200_000_strings_give_the_same_ids_and_offsets(name):
     for seed in range(8):
         check(*pair(name), fuzz.byte_strings(25_000, seed=100 + seed))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["gpt2", "roberta with a space", "llama3", "qwen2"])
 def test_all_real_lines_give_the_same_ids_and_offsets(name, data_dir):
     files = sorted(path for path in data_dir.rglob("*") if path.is_file())
@@ -81,7 +81,7 @@ def test_all_real_lines_give_the_same_ids_and_offsets(name, data_dir):
     check(*pair(name), sorted(lines))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["gpt2", "llama3", "qwen2"])
 def test_every_character_has_its_class(name):
     characters = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
@@ -155,7 +155,7 @@ def test_empty_batches_and_strings_have_no_tokens():
         ]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["roberta", "qwen2"])
 def test_a_megabyte_is_one_string(name):
     rng = random.Random(13)

@@ -53,13 +53,13 @@ def test_any_ids_give_the_same_text(pair):
     assert twin.detokenize(tf.zeros([0, 3], tf.int32)).numpy().tolist() == []
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_very_many_bytes_give_the_same_ids_offsets_and_text(pair):
     for seed in range(10):
         check_equal(pair, families.strings(20_000, seed))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_line_of_the_real_data_gives_the_same(pair, data_dir):
     for path in sorted(data_dir.rglob("*")):
         if path.is_file():

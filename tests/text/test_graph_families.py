@@ -37,13 +37,13 @@ def test_any_bytes_give_the_same_ids_offsets_and_text(pair):
     check_equal(pair, [])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_very_many_bytes_give_the_same_ids_offsets_and_text(pair):
     for seed in range(10):
         check_equal(pair, families.strings(BATCH, seed))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_line_of_the_real_data_gives_the_same(pair, data_dir):
     for path in sorted(data_dir.rglob("*")):
         if path.is_file():

@@ -94,7 +94,7 @@ def test_any_bytes_give_the_same_ids_and_places(pair, fuzz):
     assert differences(pair, fuzz.byte_strings(2000, seed=3)) == []
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("part", range(10))
 def test_200_000_strings_give_the_same_ids_and_places(pair, fuzz, part):
     strings = fuzz.byte_strings(20_000, seed=100 + part)
@@ -102,7 +102,7 @@ def test_200_000_strings_give_the_same_ids_and_places(pair, fuzz, part):
         assert differences(pair, strings[start : start + 2000]) == []
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_line_of_the_corpora(pair, data_dir):
     for path in sorted(data_dir.rglob("*")):
         if path.is_file() and path.suffix != ".gz":
@@ -111,7 +111,7 @@ def test_every_line_of_the_corpora(pair, data_dir):
                 assert differences(pair, lines[start : start + 5000]) == []
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_code_point_alone(pair):
     codes = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
     for start in range(0, len(codes), 50_000):
