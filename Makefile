@@ -22,7 +22,7 @@ endif
 .DEFAULT_GOAL := help
 
 help:  ## show this list
-	@sed -n 's/^\([a-z-]*\):.*##/make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*##/make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 quickstart: $(VENV)/.recipes  ## train, score and export a translator of dates, in minutes
 	$(PY) -m recipes.translation quickstart --run-dir runs/quickstart
