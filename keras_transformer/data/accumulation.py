@@ -35,7 +35,7 @@ class AccumulatedBatches(EpochBatches):
     >>> from keras_transformer.data import RecordBatches
     >>> batches = RecordBatches([[5], [6], [7]], labels=[0, 1, 1], batch_size=2, shuffle=False)
     >>> for x, y, w in AccumulatedBatches(batches, steps=2):        # 3 records, k = 2
-    ...     print(w.round(3).tolist())
+    ...     print([round(float(weight), 3) for weight in w])
     [0.667, 0.667]
     [0.667, 0.0]
     """

@@ -172,7 +172,7 @@ def test_presets_read_their_data(preset, data_dir):
 def test_quickstart_tells_languages(tmp_path):
     settings = classify.PRESETS["quickstart"][1]
     classify.main(dataclasses.replace(settings, run_dir=tmp_path / "run", epochs=1, export=False))
-    assert json.loads((tmp_path / "run" / "scores.json").read_text())["accuracy"] > 0.3
+    assert json.loads((tmp_path / "run" / "scores.json").read_text())["accuracy"] > 0.8
 
 
 def test_balanced_classes_weigh_the_same():
