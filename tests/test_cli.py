@@ -137,6 +137,7 @@ def test_evaluate_scores_the_answers(capsys, folders, tmp_path):
     assert found == [{"examples": 2, "accuracy": 1.0, "macro_f1": 1.0}]
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_export_writes_a_saved_model(capsys, folders, tmp_path):
     path = tmp_path / "saved_model"

@@ -62,6 +62,7 @@ def test_every_part_imports_on_jax_without_tensorflow():
     assert names == [f"keras_transformer.{name}" for name in PARTS]
 
 
+@pytest.mark.slow
 def test_a_model_trains_and_generates_on_jax_without_tensorflow():
     code = WITHOUT_TENSORFLOW + """
 import keras, numpy as np

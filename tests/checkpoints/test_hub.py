@@ -115,10 +115,12 @@ def test_a_model_is_downloaded_once_and_found_offline(find):
     assert find("some/model", COMMIT, HF_HUB_OFFLINE="1") == str(folder)
 
 
+@pytest.mark.slow
 def test_a_damaged_download_is_noticed(find):
     assert "is damaged: its sha256 is not" in find("some/model", damaged=True)
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_said(find):
     assert "no such model on the hub" in find("some/other")
     assert "cache does not hold the model" in find("some/other", HF_HUB_OFFLINE="1")

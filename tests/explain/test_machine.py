@@ -10,6 +10,7 @@ import sys
 
 import keras
 import numpy as np
+import pytest
 
 from keras_transformer.explain import environment, machine
 
@@ -40,6 +41,7 @@ def test_nothing_names_machine_user_or_folder():
     assert f" {getpass.getuser()} " not in text
 
 
+@pytest.mark.slow
 def test_peak_memory_is_in_bytes_and_stays_when_memory_is_freed():
     program = (
         "from keras_transformer.explain import peak_memory\n"

@@ -12,7 +12,7 @@ from toy_translator import toy_translator
 
 from keras_transformer.export import export_translator
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 TEXTS = ["zwei drei vier", "", "neun", "null eins zwei drei vier", "neun", " \t", "sechs drei"]
 ODD = ["zwei \xff drei", "a\0b", "\xe2\x82", "日本", "</s>", "zwei " * 200_000]  # the last: 1 MB

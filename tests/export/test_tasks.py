@@ -21,7 +21,7 @@ from toy_encoders import (
 
 from keras_transformer.export import export_task
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 LONG = " ".join(LINES * 3)
 MASKED = ["the [MASK] sat on the [MASK].", "", "no mask", "a dog[MASK]", "[MASK] " * 5, "日[MASK]é"]

@@ -119,6 +119,7 @@ def test_the_empty_batch_passes_through_the_graph():
         assert tuple(method.decode(model, inputs, 7)[0].shape) == (0, method.n_best, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("method", [Greedy(), BeamSearch(4, n_best=2)], ids=["greedy", "beam"])
 def test_a_saved_model_takes_any_batch_length_and_limit(method, tmp_path):
@@ -162,6 +163,7 @@ print(json.dumps([x.tolist() for x in result]))
 """
 
 
+@pytest.mark.slow
 def test_the_backends_agree():
     other = "jax" if keras.backend.backend() == "tensorflow" else "tensorflow"
     folder = pathlib.Path(__file__).parent

@@ -117,7 +117,9 @@ def test_padding_changes_nothing_in_a_compiled_functional_model():
     same(found[row, : short[1].shape[1]], to_numpy(model(short))[0])
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 def test_a_compiled_model_learns(policy):
     model, inputs = translator(policy), pairs()
     model.compile(

@@ -136,6 +136,7 @@ def test_lora_trains_the_low_rank_parts_alone():
         assert np.abs(to_numpy(layer.lora_kernel_b)).max() > 0, layer.path
 
 
+@pytest.mark.slow
 def test_int8_is_close_to_what_it_quantises(tmp_path):
     model, (x, _) = language_model(), texts()
     losses(compiled(model), epochs=30)

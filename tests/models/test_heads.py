@@ -73,7 +73,9 @@ def test_the_summary_tells_the_number_of_parameters():
 # training
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 def test_a_compiled_model_learns(policy):
     keras.config.set_dtype_policy(policy)
     model = Seq2SeqLM(tiny.config(num_encoder_layers=1, num_decoder_layers=1, dropout=0.1))
@@ -115,6 +117,7 @@ print(json.dumps([steps(0.0), steps(0.3)]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_the_same_training_step_gives_the_same_loss_on_jax():
     folder = pathlib.Path(__file__).parent

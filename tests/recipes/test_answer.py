@@ -52,6 +52,7 @@ def tiny(folder, run_dir, **changes):
     return dataclasses.replace(files, **settings | changes)
 
 
+@pytest.mark.slow
 def test_run_folder_opens_as_answerer_and_is_evaluated(corpus, tmp_path):
     settings = tiny(corpus, tmp_path / "run")
     answer.main(settings)

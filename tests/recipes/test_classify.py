@@ -79,6 +79,7 @@ def test_finished_run_is_not_trained_again(run):
     assert json.loads((run.run_dir / "scores.json").read_text())["accuracy"] == scores["accuracy"]
 
 
+@pytest.mark.slow
 def test_checkpoint_is_fine_tuned_with_all_options(run, corpus, tmp_path):
     settings = tiny(
         corpus,
@@ -96,6 +97,7 @@ def test_checkpoint_is_fine_tuned_with_all_options(run, corpus, tmp_path):
     assert json.loads((settings.run_dir / "scores.json").read_text())["accuracy"] >= 0.9
 
 
+@pytest.mark.slow
 def test_pairs_and_numbers_are_learned_from_jsonl(tmp_path):
     records = [{"a": w, "b": w * (i % 2) or "x", "s": i % 2} for i in range(20) for w in "pqr"]
     lines = "\n".join(map(json.dumps, records))

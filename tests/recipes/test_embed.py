@@ -51,6 +51,7 @@ def tiny(corpus, run_dir, **changes):
     return dataclasses.replace(files, **settings | changes)
 
 
+@pytest.mark.slow
 def test_run_learns_and_its_folder_opens_as_embedder(corpus, tmp_path):
     settings = tiny(corpus, tmp_path / "run")
     embed.main(settings)
@@ -62,6 +63,7 @@ def test_run_learns_and_its_folder_opens_as_embedder(corpus, tmp_path):
     assert "Nearest neighbours" in (settings.run_dir / "report.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_hard_negatives_are_learned_from_jsonl(tmp_path):
     rows = pairs()
     records = [{"q": a, "p": b, "n": rows[(i + 1) % len(rows)][1]} for i, (a, b) in enumerate(rows)]

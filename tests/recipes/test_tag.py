@@ -53,6 +53,7 @@ def tiny(corpus, run_dir, **changes):
     return dataclasses.replace(files, **settings | changes)
 
 
+@pytest.mark.slow
 def test_run_learns_and_its_folder_opens_as_tagger(corpus, tmp_path):
     settings = tiny(corpus, tmp_path / "run")
     tag.main(settings)

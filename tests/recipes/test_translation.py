@@ -86,6 +86,7 @@ def test_finished_run_is_not_trained_again(run):
     assert_same(weights(run), before[1])
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_an_uninterrupted_one(run, corpus, tmp_path):
     half = tiny(corpus, tmp_path / "half", steps=2)
     translation.main(half)
@@ -171,6 +172,7 @@ def test_command_trains_exports_and_answers_without_keras(corpus, tmp_path):
     assert result.stdout.count("  ->  ") == 5
 
 
+@pytest.mark.slow
 def test_errors_come_without_a_trace(tmp_path):
     command = [sys.executable, "-m", "recipes.translation", "files", "--run-dir", str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=600)

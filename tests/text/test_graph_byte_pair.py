@@ -225,7 +225,8 @@ def test_added_tokens_of_all_flags_are_found():
     check(tokenizer, compiled(tokenizer.graph_twin()), strings)
 
 
-@pytest.mark.parametrize("name", ["roberta", pytest.param("qwen2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["roberta", "qwen2"])
 def test_a_saved_model_needs_tensorflow_only(name, tmp_path):
     import tensorflow as tf
 

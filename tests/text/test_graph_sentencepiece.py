@@ -101,6 +101,7 @@ def test_tokenizers_in_one_process_do_not_mix(pair):
     assert twin.tokenize(LINES).to_list() == tokenizer.encode(LINES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])
 def test_every_line_of_a_real_corpus(data_dir, model_type):
     folder = data_dir / "multi30k" / "raw"

@@ -87,6 +87,7 @@ def test_an_interrupted_run_ends_bit_equal(whole, tmp_path):
         np.testing.assert_array_equal(weights, best[name])
 
 
+@pytest.mark.slow
 def test_a_translator_goes_on_as_if_never_left(tmp_path):
     sizes = {"num_encoder_layers": 1, "num_decoder_layers": 1, "hidden_dim": 6, "num_heads": 2}
     config = models.TransformerConfig(vocab_size=11, ffn_dim=7, dropout=0.3, **sizes)

@@ -213,6 +213,7 @@ def run(script, **environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_jax_gives_the_same_losses():
     script = """
@@ -227,6 +228,7 @@ print([float(TokenCrossEntropy(c["label_smoothing"])(
     np.testing.assert_allclose(tensorflow, jax, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_replicas_share_one_mean_over_all_tokens():
     script = """
