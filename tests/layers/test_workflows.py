@@ -83,7 +83,8 @@ def losses(model, epochs):
     ],
 )
 def test_fit_learns_under_xla_and_mixed_precision(policy):
-    history = losses(compiled(language_model(policy, dropout=0.1), jit_compile=True), epochs=30)
+    xla = keras.backend.backend() != "torch"  # whose compiler is no XLA, and takes minutes
+    history = losses(compiled(language_model(policy, dropout=0.1), jit_compile=xla), epochs=30)
     assert np.isfinite(history).all() and history[-1] < 0.6 * history[0]
 
 
