@@ -16,9 +16,9 @@ from keras_transformer.text.graph_pieces import (
     code_points,
     num_leading_spaces,
     num_trailing_spaces,
-    owners_of,
     valid_utf8,
 )
+from keras_transformer.text.graph_ragged import owners_of
 from keras_transformer.text.graph_words import RULES, character_classes
 
 # GPT-2's printable characters for bytes: those that are printable, and 256 + n for the n-th other.

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_transformer.text.byte_tokenizer import NUM_BYTES, OFFSET
 from keras_transformer.text.characters import UNKNOWN
+from keras_transformer.text.graph_ragged import owners_of
 from keras_transformer.text.graph_strings import (
     as_ragged,
     clean_strings,
@@ -51,10 +52,10 @@ class GraphByteTokenizer(tf.Module):
         lengths = parts.with_flat_values(tf.strings.length(parts.flat_values, unit="UTF8_CHAR"))
         ends = tf.cumsum(lengths.flat_values)  # in the characters of all strings
         starts = ends - lengths.flat_values
-        first = tf.gather(starts, tf.gather(parts.row_starts(), parts.value_rowids()))
+        first = tf.gather(starts, tf.gather(parts.row_starts(), owners_of(parts.row_lengths())))
         starts, ends = starts - first, ends - first
         found, places = _bytes(tf.where(ids >= 0, "", parts.flat_values))
-        places += tf.gather(starts, found.value_rowids())
+        places += tf.gather(starts, owners_of(found.row_lengths()))
         places = found.with_flat_values(places)
         columns = ((ids, found + OFFSET), (starts, places), (ends, places + 1))
         return tuple(in_rows([optional(one, ids >= 0), many], parts) for one, many in columns)

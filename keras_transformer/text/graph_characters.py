@@ -15,6 +15,7 @@ except ImportError as error:
     ) from error
 
 from keras_transformer.text.code_points import NUM_CODE_POINTS, SELF
+from keras_transformer.text.graph_ragged import owners_of
 
 RANKS = 64  # more than there are ranks of marks
 BLOCK = 256  # a table is an index of blocks, most of which are alike
@@ -42,7 +43,7 @@ class Characters(tf.experimental.ExtensionType):
     def of(cls, strings):
         """The characters of valid UTF-8 strings (B,)."""
         ragged = tf.strings.unicode_decode(strings, "UTF-8")  # (B, None)
-        rows = tf.cast(repeated(ragged.row_lengths()), tf.int64)
+        rows = tf.cast(owners_of(tf.cast(ragged.row_lengths(), tf.int32)), tf.int64)
         starts = tf.range(tf.size(ragged.flat_values)) - tf.gather(
             tf.cast(ragged.row_starts(), tf.int32), rows
         )
@@ -79,17 +80,6 @@ def clean_strings(strings):
 def byte_lengths(codes):
     """The UTF-8 bytes of each code point."""
     return 1 + sum(tf.cast(codes >= limit, tf.int32) for limit in (0x80, 0x800, 0x10000))
-
-
-def repeated(counts):
-    """0 as often as `counts` (N,) says first, then 1 and so on: int32.
-
-    `tf.repeat`, and with it `value_rowids`, pads all to the largest count: one long string in a
-    large batch would fill the memory.
-    """
-    stops = tf.cumsum(tf.cast(counts, tf.int32))
-    total = tf.reduce_sum(tf.cast(counts, tf.int32))
-    return tf.cumsum(tf.scatter_nd(stops[:, None], tf.ones_like(stops), [total + 1]))[:total]
 
 
 class CodePointTable(tf.Module):
@@ -131,7 +121,7 @@ class ExpansionTable(tf.Module):
         rows = self._rows(characters.codes)
         begin = tf.gather(self._splits, rows)
         counts = tf.gather(self._splits, rows + 1) - begin
-        source = repeated(counts)
+        source = owners_of(tf.cast(counts, tf.int32))
         # place in the table: the row's begin, and how far this one is in its row
         before = tf.cumsum(counts, exclusive=True)
         place = tf.range(tf.size(source)) + tf.gather(begin - before, source)
@@ -252,7 +242,9 @@ class AddedTokens(tf.Module):
             content = both
         numbers = self._numbers.lookup(content)
         found = numbers >= 0
-        row_bytes = tf.gather(_row_bytes(strings), repeated(pieces.row_lengths()))
+        row_bytes = tf.gather(
+            _row_bytes(strings), owners_of(tf.cast(pieces.row_lengths(), tf.int32))
+        )
         begin, end = (tf.cast(b.flat_values, tf.int32) + row_bytes for b in (begin, end))
         columns = (begin, begin + margins[0], end - margins[1], end, numbers)
         return tf.cond(

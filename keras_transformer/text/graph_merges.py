@@ -6,7 +6,7 @@ W words, S symbols of all words side by side
 import numpy as np
 import tensorflow as tf
 
-from keras_transformer.text.graph_pieces import owners_of
+from keras_transformer.text.graph_ragged import owners_of
 
 IDS = 2**24  # a pair of numbers is packed as first · IDS + second
 NO_MERGE = 2**62

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from keras_transformer.text.graph_ragged import owners_of
+
 # White space as Rust's `char::is_whitespace` and its regular expressions have it.
 SPACES = r"\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
 VALID = r"[\x00-\x{D7FF}\x{E000}-\x{10FFFF}]*"
@@ -86,16 +88,6 @@ def valid_utf8(strings):
             strings, "UTF-8", "UTF-8", errors="replace", replacement_char=0xFFFD
         ),
     )
-
-
-def owners_of(lengths):
-    """For lengths (N,) of things side by side, which of them each element is of.
-
-    The same as `tf.repeat(tf.range(N), lengths)`, which takes memory for N times the longest.
-    """
-    ends = tf.cumsum(lengths)
-    total = tf.reduce_sum(lengths)
-    return tf.cumsum(tf.math.unsorted_segment_sum(tf.ones_like(ends), ends, total + 1))[:total]
 
 
 def code_points(strings):

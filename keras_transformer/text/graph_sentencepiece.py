@@ -18,6 +18,7 @@ except ImportError as error:
     ) from error
 
 # After the check above: they need tensorflow-text too.
+from keras_transformer.text.graph_ragged import owners_of
 from keras_transformer.text.graph_strings import (  # noqa: E402
     as_ragged,
     clean_strings,
@@ -103,7 +104,7 @@ class GraphSentencePieceTokenizer(tf.Module):
             columns.append([optional(column, kept) for column in (found, starts, first)])
         for model, chosen in self._by_prefix(texts, starts):
             found, *places = model.tokenize_with_offsets(chosen)
-            shift = tf.gather(first, found.value_rowids())
+            shift = tf.gather(first, owners_of(found.row_lengths()))
             places = [p.with_flat_values(tf.cast(p.flat_values, tf.int32) + shift) for p in places]
             columns.append([self._ids(found), *places])
         ids, starts, ends = (in_rows(column, parts) for column in zip(*columns, strict=True))

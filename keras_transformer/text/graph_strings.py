@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text
 
+from keras_transformer.text.graph_ragged import keep, owners_of
+
 
 def clean_strings(strings):
     """Strings (B,) with U+FFFD for each malformed UTF-8 sequence, as Python's `decode`."""
@@ -51,7 +53,7 @@ def parts_of(strings, added, table):
         parts.flat_values, f"^[{added.spaces}]+|[{added.spaces}]+$", ""
     )
     starts, lengths = tf.cast(starts.flat_values, tf.int32), tf.strings.length(parts.flat_values)
-    texts = tf.strings.substr(tf.gather(strings, parts.value_rowids()), starts, lengths)
+    texts = tf.strings.substr(tf.gather(strings, owners_of(parts.row_lengths())), starts, lengths)
     return parts.with_flat_values(texts), starts, table.lookup(content)
 
 
@@ -78,7 +80,7 @@ def without_ids(ids, dropped):
     table = np.zeros(max(dropped, default=0) + 2, bool)  # the last row is for all ids beyond
     table[list(dropped)] = True
     is_dropped = tf.gather(table, tf.minimum(ids.flat_values, len(table) - 1))
-    return tf.ragged.boolean_mask(ids, ids.with_flat_values(~is_dropped))
+    return keep(ids, ~is_dropped)
 
 
 def to_characters(strings, offsets):
@@ -88,7 +90,7 @@ def to_characters(strings, offsets):
     wide = [tf.cast(flat >= limit, tf.int64) for limit in (0x80, 0x800, 0x10000)]
     ends = tf.cumsum(1 + tf.add_n(wide))
     starts = tf.concat([[tf.constant(0, tf.int64)], ends], axis=0)
-    rows = offsets.value_rowids()
+    rows = owners_of(offsets.row_lengths())
     first = tf.gather(codes.row_starts(), rows)
     places = tf.gather(starts, first) + tf.cast(offsets.flat_values, tf.int64)
     found = tf.searchsorted(starts, places, out_type=tf.int64) - first

@@ -23,9 +23,9 @@ from keras_transformer.text.graph_characters import (
     Normalizer,
     byte_lengths,
     clean_strings,
-    repeated,
     tensorflow_text,
 )
+from keras_transformer.text.graph_ragged import owners_of
 
 MAX_PIECE_BYTES = 256  # of tensorflow-text's table, without the ## before
 
@@ -86,7 +86,7 @@ class GraphWordPieceTokenizer(tf.Module):
         ids, found, words = self._tokenize(strings)
         codes = words.characters.codes
         lengths = byte_lengths(codes)
-        of_byte = repeated(lengths)  # the character of each byte
+        of_byte = owners_of(tf.cast(lengths, tf.int32))  # the character of each byte
         word_bytes = tf.gather(tf.cumsum(lengths, exclusive=True), words.firsts)  # (W,)
         place = tf.gather(word_bytes, found.word)
         first = tf.gather(of_byte, place + found.begin)
@@ -101,7 +101,7 @@ class GraphWordPieceTokenizer(tf.Module):
         ids = tf.cast(ids, tf.int32)
         num_rows = ids.nrows(tf.int32)
         kept = ~tf.gather(self._special, ids.flat_values)
-        rows = tf.boolean_mask(repeated(ids.row_lengths()), kept)
+        rows = tf.boolean_mask(owners_of(tf.cast(ids.row_lengths(), tf.int32)), kept)
         ids = tf.boolean_mask(ids.flat_values, kept)
         goes_on = tf.concat([[False], rows[1:] == rows[:-1]], axis=0)[: tf.size(rows)]
         texts = tf.where(
@@ -121,7 +121,7 @@ class GraphWordPieceTokenizer(tf.Module):
             tf.strings.unicode_encode(spelled, "UTF-8")
         )  # (W, None) each
         pieces = Pieces(
-            repeated(found.row_lengths()),
+            owners_of(tf.cast(found.row_lengths(), tf.int32)),
             tf.cast(begin.flat_values, tf.int32),
             tf.cast(end.flat_values, tf.int32),
         )

@@ -64,3 +64,12 @@ def test_every_line_of_the_real_data_gives_the_same(pair, data_dir):
     for path in sorted(data_dir.rglob("*")):
         if path.is_file():
             check_equal(pair, path.read_bytes().split(b"\n"))
+
+
+def test_a_long_string_beside_many_costs_no_memory(pair):
+    tokenizer, twin = pair
+    strings = ["a nod"] * 20_000 + ["ease " * 20_000]  # padded to the longest: 16 GB
+    found, _, ends = twin.tokenize_with_offsets(strings)
+    assert found[0].numpy().tolist() == tokenizer.encode("a nod")
+    assert found[-1].shape == (10**5,) and ends[-1][-1] == 10**5
+    assert twin.detokenize(found[-2:]).numpy()[0] == b"a nod"
