@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_transformer.export.graph_task import Characters, GraphTask, looked_at, substrings
 from keras_transformer.generation.decoding import check_positive
 from keras_transformer.tasks.question_answerer import check_no_answer_threshold
+from keras_transformer.text.graph_ragged import owners_of
 from keras_transformer.text.graph_strings import clean_strings
 
 STRINGS = [tf.TensorSpec([None], tf.string, name) for name in ("questions", "contexts")]
@@ -78,7 +79,7 @@ class GraphAnswerer(GraphTask):
         contexts = clean_strings(contexts)
         asked = self.tokenizer.tokenize(questions)[:, : self._question_length]
         ids, starts, ends = self.tokenizer.tokenize_with_offsets(contexts)
-        rows = tf.cast(ids.value_rowids(), tf.int32)
+        rows = owners_of(tf.cast(ids.row_lengths(), tf.int32))
         starts, ends, real = Characters(contexts).trimmed(
             rows, tf.cast(starts.flat_values, tf.int32), tf.cast(ends.flat_values, tf.int32)
         )

@@ -6,6 +6,7 @@ B texts, T tokens, M masks, V vocabulary
 import tensorflow as tf
 
 from keras_transformer.export.graph_task import GraphTask, with_a_column
+from keras_transformer.text.graph_ragged import joined, owners_of
 from keras_transformer.text.graph_strings import clean_strings
 
 TEXTS = tf.TensorSpec([None], tf.string, "texts")
@@ -63,12 +64,11 @@ class GraphFiller(GraphTask):
     def filled(self, texts, best, counts):
         """The texts with the best tokens (B, M + 1) in the places of the masks."""
         parts = tf.strings.split(texts, sep=self._mask_token)  # ragged (B, None)
-        rows = tf.cast(parts.value_rowids(), tf.int32)
         lengths = tf.cast(parts.row_lengths(), tf.int32)
+        rows = owners_of(lengths)
         numbers = tf.ragged.range(lengths).flat_values
         limit = tf.gather(counts, rows)
         words = tf.gather_nd(best, tf.stack([rows, tf.minimum(numbers, limit)], axis=1))
         words = tf.where(numbers < limit, words, self._mask_token)
         words = tf.where(numbers == tf.gather(lengths, rows) - 1, "", words)
-        joined = tf.strings.join([parts.flat_values, words])
-        return tf.strings.reduce_join(parts.with_flat_values(joined), axis=1)
+        return joined(parts.with_flat_values(tf.strings.join([parts.flat_values, words])))

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_transformer.export.graph_task import GraphTask
 from keras_transformer.generation import Greedy
+from keras_transformer.text.graph_ragged import keep, repeated
 
 TEXTS = tf.TensorSpec([None], tf.string, "texts")
 
@@ -85,6 +86,5 @@ def _last(ids, room):
     """The last `room` tokens of each ragged row."""
     lengths = tf.cast(ids.row_lengths(), tf.int32)
     places = tf.ragged.range(lengths)
-    rows = tf.cast(places.value_rowids(), tf.int32)
-    kept = places.flat_values >= tf.gather(lengths, rows) - room
-    return tf.ragged.boolean_mask(ids, ids.with_flat_values(kept))
+    kept = places.flat_values >= repeated(lengths, lengths) - room
+    return keep(ids, kept)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_transformer.export.graph_task import Characters, GraphTask, looked_at, substrings
 from keras_transformer.tasks.entity_tagger import BEGIN, INSIDE, OUTSIDE
+from keras_transformer.text.graph_ragged import owners_of
 from keras_transformer.text.graph_strings import clean_strings
 
 TEXTS = tf.TensorSpec([None], tf.string, "texts")
@@ -84,7 +85,7 @@ class GraphTagger(GraphTask):
     def words(self, texts):
         """The words of all texts: their text (W,), start, end, and probabilities (W, C)."""
         ids, starts, ends = self.tokenizer.tokenize_with_offsets(texts)
-        rows = tf.cast(ids.value_rowids(), tf.int32)  # (N,)
+        rows = owners_of(tf.cast(ids.row_lengths(), tf.int32))  # (N,)
         characters = Characters(texts)
         starts, ends, real = characters.trimmed(
             rows, tf.cast(starts.flat_values, tf.int32), tf.cast(ends.flat_values, tf.int32)

@@ -18,7 +18,7 @@ from keras_transformer.text.graph_pieces import (
     num_trailing_spaces,
     valid_utf8,
 )
-from keras_transformer.text.graph_ragged import owners_of
+from keras_transformer.text.graph_ragged import joined, owners_of, repeated
 from keras_transformer.text.graph_words import RULES, character_classes
 
 # GPT-2's printable characters for bytes: those that are printable, and 256 + n for the n-th other.
@@ -115,7 +115,7 @@ class GraphBytePairTokenizer(tf.Module):
             tf.strings.length(tf.gather(self._bytes, ids)),
         )
         byte_ends = tf.cumsum(sizes)
-        places = tf.repeat(words.places, words.sizes)  # of each byte
+        places = repeated(words.places, words.sizes)  # of each byte
         starts = tf.gather(places, byte_ends - sizes)
         ends = tf.gather(places, byte_ends - 1) + 1
         added_text = tf.where(words.added, words.text, "")
@@ -141,7 +141,7 @@ class GraphBytePairTokenizer(tf.Module):
             ids = tf.RaggedTensor.from_tensor(tf.convert_to_tensor(ids))
         flat = ids.flat_values
         pieces = tf.where(tf.gather(self._dropped, flat), "", tf.gather(self._bytes, flat))
-        return valid_utf8(tf.strings.reduce_join(ids.with_flat_values(pieces), axis=1))
+        return valid_utf8(joined(ids.with_flat_values(pieces)))
 
     def _cut(self, strings) -> _Words:
         strings = tf.convert_to_tensor(strings, tf.string)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_transformer.text.byte_tokenizer import NUM_BYTES, OFFSET
 from keras_transformer.text.characters import UNKNOWN
-from keras_transformer.text.graph_ragged import owners_of
+from keras_transformer.text.graph_ragged import joined, owners_of, repeated, row_sums
 from keras_transformer.text.graph_strings import (
     as_ragged,
     clean_strings,
@@ -65,7 +65,7 @@ class GraphByteTokenizer(tf.Module):
         ids = without_ids(as_ragged(ids), self._special_ids)
         spelled = tf.constant([bytes([byte]) for byte in range(NUM_BYTES)])
         spelled = ids.with_flat_values(tf.gather(spelled, ids.flat_values - OFFSET))
-        texts = tf.strings.reduce_join(spelled, axis=1)
+        texts = joined(spelled)
         return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="ignore")
 
 
@@ -118,11 +118,11 @@ def _bytes(strings):
     flat = codes.flat_values  # (C,)
     widths = 1 + tf.add_n([tf.cast(flat >= limit, tf.int32) for limit in LIMITS])
     number = tf.ragged.range(widths).flat_values  # of each byte in its character
-    width, code = tf.repeat(widths, widths), tf.repeat(flat, widths)
+    width, code = repeated(widths, widths), repeated(flat, widths)
     rest = tf.bitwise.right_shift(code, 6 * (width - 1 - number))
     first, later = tf.gather(LEADS, width) + rest, 0x80 + tf.bitwise.bitwise_and(rest, 0x3F)
-    lengths = tf.reduce_sum(codes.with_flat_values(widths), axis=1)
+    lengths = row_sums(codes.with_flat_values(widths))
     values = tf.where(number == 0, first, later)
     places = tf.ragged.range(tf.cast(codes.row_lengths(), tf.int32)).flat_values
     found = tf.RaggedTensor.from_row_lengths(values, tf.cast(lengths, tf.int64))
-    return found, tf.repeat(places, widths)
+    return found, repeated(places, widths)

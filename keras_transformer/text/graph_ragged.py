@@ -17,6 +17,23 @@ def owners_of(lengths):
     return tf.cumsum(tf.math.unsorted_segment_sum(tf.ones_like(ends), ends, total + 1))[:total]
 
 
+def repeated(values, counts):
+    """Values (N,), each as often as its count (N,) says: `tf.repeat`."""
+    return tf.gather(values, owners_of(counts))
+
+
+def row_sums(ragged):
+    """The sum of each row of a RaggedTensor (N, None): (N,)."""
+    owners = owners_of(ragged.row_lengths())
+    return tf.math.unsorted_segment_sum(ragged.flat_values, owners, ragged.nrows())
+
+
+def joined(ragged):
+    """The strings of each row of a RaggedTensor (N, None) as one: (N,)."""
+    owners = owners_of(ragged.row_lengths())
+    return tf.strings.unsorted_segment_join(ragged.flat_values, owners, ragged.nrows())
+
+
 def keep(ragged, kept):
     """The elements of a RaggedTensor (N, None) for which `kept` (elements,) is true."""
     owners = owners_of(ragged.row_lengths())

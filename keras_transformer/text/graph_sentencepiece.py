@@ -18,7 +18,7 @@ except ImportError as error:
     ) from error
 
 # After the check above: they need tensorflow-text too.
-from keras_transformer.text.graph_ragged import owners_of
+from keras_transformer.text.graph_ragged import joined, owners_of
 from keras_transformer.text.graph_strings import (  # noqa: E402
     as_ragged,
     clean_strings,
@@ -115,7 +115,7 @@ class GraphSentencePieceTokenizer(tf.Module):
         ids = without_ids(as_ragged(ids), self._special_ids)
         if self._spelled:
             spelled = ids.with_flat_values(tf.gather(self._spelled, ids.flat_values))
-            texts = clean_strings(tf.strings.reduce_join(spelled, axis=1))
+            texts = clean_strings(joined(spelled))
             return tf.strings.regex_replace(texts, self._trim, "")
         pieces = tf.gather(self._pieces_of, ids.flat_values)
         return self._model.detokenize(ids.with_flat_values(pieces))

@@ -5,6 +5,7 @@ B texts, W windows of all of them (W = B without overlap), N parts of a template
 
 import tensorflow as tf
 
+from keras_transformer.text.graph_ragged import owners_of, repeated
 from keras_transformer.text.template import FIRST, TRUNCATIONS
 
 
@@ -79,7 +80,7 @@ class GraphTemplate(tf.Module):
                 source = 0 if part == FIRST else 1
                 starts, ends = spans[source]
                 where = tf.ragged.range(starts, ends)  # (W, None)
-                flat = tf.gather(texts[source].row_starts(), tf.repeat(index, ends - starts))
+                flat = tf.gather(texts[source].row_starts(), repeated(index, ends - starts))
                 flat += tf.cast(where.flat_values, flat.dtype)
                 ids = tf.cast(tf.gather(texts[source].flat_values, flat), tf.int32)
                 columns.append(where.with_flat_values(ids))
@@ -173,7 +174,7 @@ def windows(lengths, sizes, overlap):
         steps = tf.maximum(sizes - overlap, 1)
     further = tf.maximum(lengths - sizes, 0)
     counts = 1 + (further + steps - 1) // steps
-    index = tf.repeat(tf.range(tf.size(counts)), counts)
+    index = owners_of(counts)
     number = tf.ragged.range(counts).flat_values
     starts = number * tf.gather(steps, index)
     return index, starts, tf.minimum(starts + tf.gather(sizes, index), tf.gather(lengths, index))
