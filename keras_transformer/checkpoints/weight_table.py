@@ -75,6 +75,11 @@ class Table:
         is_backbone = issubclass(model_class, family.backbone)
         return cls(family, family.head_of(model_class), config, is_backbone)
 
+    @property
+    def prefix(self):
+        """What stands before the backbone's tensors."""
+        return self.family.prefix if self.head.prefix is None else self.head.prefix
+
     def rows(self, shapes):
         """`(rows of the backbone, rows of the head)` for weights of these names.
 
@@ -84,7 +89,7 @@ class Table:
             ValueError: the model has weights that the table does not know.
         """
         ours = "" if self.is_backbone else "backbone/"
-        backbone = prefixed(self.family.table(self.config), ours, self.family.prefix)
+        backbone = prefixed(self.family.table(self.config), ours, self.prefix)
         found = [
             [row for row in rows if set(row.ours) <= set(shapes)]
             for rows in (backbone, self.head.table(self.config))
@@ -99,7 +104,7 @@ class Table:
 
     def is_foreign(self, name):
         """Whether a tensor is of no concern: a buffer, a copy, or of another head."""
-        prefix = self.family.prefix
+        prefix = self.prefix
         bare = name.removeprefix(prefix)
         heads = self.family.heads.values()
         patterns = [*self.family.ignored, *(pattern for head in heads for pattern in head.tied)]
@@ -135,7 +140,7 @@ def plan(table, shapes, files):
     """
     backbone, head = table.rows(shapes)
     names = published_names(files)
-    prefix = table.family.prefix
+    prefix = table.prefix
     bare = not any(name.startswith(prefix) for name in names)
     rows, lacking, problems = [], [], []
     for row in (*backbone, *head):
@@ -208,7 +213,7 @@ def collect(model, table):
     """The model's weights as published tensors: {their name: array}."""
     variables = named_weights(model)
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-    prefix = table.family.prefix if table.is_backbone else ""
+    prefix = table.prefix if table.is_backbone else ""
     tensors = {}
     for rows in table.rows(shapes):
         for row in rows:

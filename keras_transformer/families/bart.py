@@ -12,11 +12,19 @@ from keras_transformer.families.family import (
     PublishedHead,
     Size,
     from_activation,
+    from_problem,
     need,
     to_activation,
+    to_problem,
 )
 from keras_transformer.families.tables import ROW, Row, attention, dense, embedding, norm
-from keras_transformer.models import Seq2SeqLM, Transformer, TransformerConfig
+from keras_transformer.models import (
+    Seq2SeqClassifier,
+    Seq2SeqLM,
+    Seq2SeqSpanExtractor,
+    Transformer,
+    TransformerConfig,
+)
 
 # What a published configuration leaves out: bart-large
 DEFAULTS = dict(
@@ -153,6 +161,42 @@ def output_table(config):
     ]
 
 
+def classifier_table(config):
+    """The weights of a classifier of texts."""
+    return [
+        *dense("pooler", "classification_head.dense"),
+        *dense("classes", "classification_head.out_proj"),
+    ]
+
+
+def to_classifier(fields):
+    """The arguments of a classifier of texts."""
+    return {**to_problem(fields), "head_dropout": fields.get("classifier_dropout") or 0.0}
+
+
+def from_classifier(model):
+    """Their published fields."""
+    return {**from_problem(model), "classifier_dropout": model.head_dropout}
+
+
+def readers(name, prefix=None, decoder_start="bos"):
+    """The heads that read a text with both stacks, of the published classes that begin so."""
+    return {
+        Seq2SeqClassifier: PublishedHead(
+            f"{name}ForSequenceClassification",
+            classifier_table,
+            lambda fields: {**to_classifier(fields), "decoder_start": decoder_start},
+            from_classifier,
+            prefix=prefix,
+        ),
+        Seq2SeqSpanExtractor: PublishedHead(
+            f"{name}ForQuestionAnswering",
+            lambda config: dense("ends", "qa_outputs"),
+            lambda fields: {"decoder_start": decoder_start},
+        ),
+    }
+
+
 def heads(model, language_model):
     """The heads of BART and its kin, from the names of the published classes."""
     return {
@@ -161,11 +205,10 @@ def heads(model, language_model):
     }
 
 
-# Copies of shared embeddings, and heads that this package does not have
+# Copies of shared embeddings
 IGNORED = (
     r"shared\.weight",
     r"(encoder|decoder)\.(embed_tokens\.weight|version)",
-    r"(classification_head|qa_outputs)\..*",
 )
 
 RATES = dict(attention_dropout=0.1, activation_dropout=0.1)
@@ -177,7 +220,7 @@ BART = Family(
     to_config=to_config,
     from_config=from_config,
     table=table,
-    heads=heads("BartModel", "BartForConditionalGeneration"),
+    heads={**heads("BartModel", "BartForConditionalGeneration"), **readers("Bart")},
     ignored=IGNORED,
     sizes={
         "bart-base": Size(

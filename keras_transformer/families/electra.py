@@ -1,4 +1,4 @@
-"""ELECTRA: the discriminator as an encoder with the usual heads, the generator as a `MaskedLM`.
+"""ELECTRA: a `ReplacedTokenDetector`, its encoder with the usual heads, and the `MaskedLM` beside.
 
 Clark et al. 2020, "ELECTRA: Pre-training Text Encoders as Discriminators Rather Than Generators",
 section 3. The encoder is BERT's; embeddings may be of another width and are then projected.
@@ -11,6 +11,7 @@ from keras_transformer.families.family import Family, PublishedHead, Size
 from keras_transformer.families.tables import Row, dense, embedding, norm
 from keras_transformer.models import (
     MaskedLM,
+    ReplacedTokenDetector,
     SentenceEmbedder,
     SequenceClassifier,
     SpanExtractor,
@@ -52,6 +53,14 @@ def masked_lm_table(config):
     ]
 
 
+def detector_table(config):
+    """The weights of the discriminator's head."""
+    return [
+        *dense("transform", "discriminator_predictions.dense"),
+        *dense("replaced", "discriminator_predictions.dense_prediction"),
+    ]
+
+
 # Whatever the encoder's activation is
 GELU = {"head_activation": "gelu"}
 
@@ -90,8 +99,9 @@ ELECTRA = Family(
             "ElectraForQuestionAnswering", lambda config: dense("ends", "qa_outputs")
         ),
         MaskedLM: PublishedHead("ElectraForMaskedLM", masked_lm_table, lambda fields: GELU),
+        ReplacedTokenDetector: PublishedHead("ElectraForPreTraining", detector_table),
     },
-    ignored=(r"embeddings\.position_ids", r"discriminator_predictions\..*"),
+    ignored=(r"embeddings\.position_ids",),
     sizes={
         "electra-small-discriminator": Size(TransformerEncoder, {}, 13_483_008),
         "electra-base-discriminator": Size(TransformerEncoder, BASE, 108_891_648),

@@ -25,6 +25,7 @@ class PublishedHead:
         to_arguments: (their configuration) to arguments of our model's constructor.
         from_model: (our model) to fields of their configuration.
         tied: regular expressions of tensors that repeat another one and are left out.
+        prefix: what stands before the backbone's tensors, where it is not the family's.
 
     Example:
 
@@ -37,6 +38,7 @@ class PublishedHead:
     to_arguments: Callable = no_arguments
     from_model: Callable = no_arguments
     tied: tuple = ()
+    prefix: str = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,7 +31,10 @@ MBART = dataclasses.replace(
     BART,
     model_type="mbart",
     to_config=to_config,
-    heads=bart.heads("MBartModel", "MBartForConditionalGeneration"),
+    heads={
+        **bart.heads("MBartModel", "MBartForConditionalGeneration"),
+        **bart.readers("MBart", decoder_start="last"),
+    },
     sizes={
         "mbart-large-cc25": Size(
             Transformer,

@@ -7,6 +7,7 @@ Variants Improve Transformer"; Xue et al. 2021, "mT5", section 3.2.
 
 import dataclasses
 
+from keras_transformer.families.bart import readers
 from keras_transformer.families.family import (
     ACTIVATIONS,
     Family,
@@ -225,12 +226,12 @@ T5 = Family(
         Seq2SeqLM: PublishedHead(
             "T5ForConditionalGeneration", output_table, tied=(r"lm_head\.weight",)
         ),
+        **readers("T5", prefix="transformer."),
     },
     ignored=(
         r"(encoder|decoder)\.embed_tokens\.weight",
         # of the first released files, which no attention to the encoder has ever used
         r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",
-        r"(classification_head|qa_outputs)\..*",
     ),
     sizes={
         "t5-small": size(512, 2048, 6, 8, 60_506_624, **FIRST),
@@ -251,6 +252,7 @@ MT5 = dataclasses.replace(
     heads={
         Transformer: PublishedHead("MT5Model"),
         Seq2SeqLM: PublishedHead("MT5ForConditionalGeneration", output_table),
+        **readers("MT5", prefix="transformer."),
     },
     sizes={
         "mt5-small": size(512, 1024, 8, 6, 300_176_768),

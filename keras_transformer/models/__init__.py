@@ -3,6 +3,7 @@
 from keras_transformer.models.config import TransformerConfig
 from keras_transformer.models.decoder import TransformerDecoder
 from keras_transformer.models.decoder_heads import DecoderClassifier
+from keras_transformer.models.detector import ReplacedTokenDetector
 from keras_transformer.models.encoder import TransformerEncoder
 from keras_transformer.models.encoder_heads import (
     SentenceEmbedder,
@@ -12,6 +13,7 @@ from keras_transformer.models.encoder_heads import (
 )
 from keras_transformer.models.heads import Seq2SeqLM
 from keras_transformer.models.language_heads import CausalLM, MaskedLM
+from keras_transformer.models.seq2seq_heads import Seq2SeqClassifier, Seq2SeqSpanExtractor
 from keras_transformer.models.stack_config import DecoderConfig, EncoderConfig
 from keras_transformer.models.transformer import DecodingState, Transformer
 
@@ -23,7 +25,10 @@ __all__ = [
     "EncoderConfig",
     "MaskedLM",
     "SentenceEmbedder",
+    "ReplacedTokenDetector",
+    "Seq2SeqClassifier",
     "Seq2SeqLM",
+    "Seq2SeqSpanExtractor",
     "SequenceClassifier",
     "SpanExtractor",
     "TokenClassifier",

@@ -101,8 +101,12 @@ class SequenceClassifier(Head):
 
     def call(self, inputs, training=None):
         inputs = self.backbone.named(inputs)
-        hidden = self.backbone(inputs_present(inputs), training=training)  # (B, T, D)
-        pooled = POOLINGS[self.pooling](hidden, inputs["padding_mask"])  # (B, D)
+        hidden = self.backbone(inputs_present(inputs), training=training)
+        return self.classify(hidden, inputs["padding_mask"], training)
+
+    def classify(self, hidden, padding_mask, training=None):
+        """Hidden states (B, T, D), of which those in the mask are pooled, to logits (B, C)."""
+        pooled = POOLINGS[self.pooling](hidden, padding_mask)  # (B, D)
         pooled = self.pooler(self.pooled_dropout_layer(pooled, training=training))
         return self.classes(self.classes_dropout(pooled, training=training))
 
@@ -250,10 +254,14 @@ class SpanExtractor(Head):
     def call(self, inputs, training=None):
         inputs = self.backbone.named(inputs)
         hidden = self.backbone(inputs_present(inputs), training=training)
+        return self.extract(hidden, inputs["padding_mask"], training)
+
+    def extract(self, hidden, padding_mask, training=None):
+        """Hidden states (B, T, D) to logits (B, T, 2) of start and end."""
         logits = self.ends(self.ends_dropout(hidden, training=training))
-        if inputs["padding_mask"] is None:
+        if padding_mask is None:
             return ops.cast(logits, "float32")
-        return mask_logits(logits, inputs["padding_mask"][:, :, None])
+        return mask_logits(logits, padding_mask[:, :, None])
 
     def default_loss(self):
         return span_loss

@@ -3,7 +3,7 @@
 import keras
 
 from keras_transformer.layers import Dropout
-from keras_transformer.models.configured import ConfiguredModel
+from keras_transformer.models.configured import ConfiguredModel, normal_initializer
 
 
 class Head(ConfiguredModel):
@@ -61,11 +61,12 @@ class Head(ConfiguredModel):
 
     def make_dense(self, name, units, activation=None, shape=None, use_bias=True):
         """A dense layer with the backbone's initialiser, built for inputs (B, T, D) or `shape`."""
+        initializer = normal_initializer(self.config.initializer_range)
         layer = keras.layers.Dense(
             units,
             activation=activation,
             use_bias=use_bias,
-            kernel_initializer=self.backbone.initializer() or "glorot_uniform",
+            kernel_initializer=initializer or "glorot_uniform",
             dtype=self.dtype_policy,
             name=name,
         )

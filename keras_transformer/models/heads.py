@@ -69,25 +69,6 @@ class Seq2SeqLM(LanguageHead):
             return logits
         return logits + ops.cast(self.output_bias, logits.dtype)
 
-    def hidden_states(self, inputs):
-        """Hidden states of all layers: a dictionary of two lists, `encoder` and `decoder`.
-
-        Each starts with the embeddings and goes on with the output of each block, (B, S, D) and
-        (B, T, D).
-        """
-        found = self.backbone.trace(inputs)
-        return {side: found[f"{side}_hidden_states"] for side in ("encoder", "decoder")}
-
-    def attention_scores(self, inputs):
-        """Attention scores of all layers and heads, float32.
-
-        Returns:
-            A dictionary of lists, an item a layer: `encoder` (B, H, S, S), `decoder`
-            (B, H, T, T), `cross` (B, H, T, S).
-        """
-        found = self.backbone.trace(inputs)
-        return {name: found[name] for name in ("encoder", "decoder", "cross")}
-
     def start(self, inputs, max_length, beams=1, cache_dtype=None, lookahead=0):
         """Encodes the sources and prepares decoding; see `Transformer.start`.
 

@@ -181,6 +181,25 @@ class Transformer(ConfiguredModel):
         )
         return hidden, state._replace(cache=cache)
 
+    def hidden_states(self, inputs):
+        """Hidden states of all layers: a dictionary of two lists, `encoder` and `decoder`.
+
+        Each starts with the embeddings and goes on with the output of each block, (B, S, D) and
+        (B, T, D).
+        """
+        found = self.trace(inputs)
+        return {side: found[f"{side}_hidden_states"] for side in ("encoder", "decoder")}
+
+    def attention_scores(self, inputs):
+        """Attention scores of all layers and heads, float32.
+
+        Returns:
+            A dictionary of lists, an item a layer: `encoder` (B, H, S, S), `decoder`
+            (B, H, T, T), `cross` (B, H, T, S).
+        """
+        found = self.trace(inputs)
+        return {name: found[name] for name in ("encoder", "decoder", "cross")}
+
     def trace(self, inputs):
         """Hidden states and attention scores of all layers, without dropout.
 

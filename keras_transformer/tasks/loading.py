@@ -24,8 +24,11 @@ TASKS = {
 }
 HEADS = {
     "SequenceClassifier": "text-classification",
+    "DecoderClassifier": "text-classification",
+    "Seq2SeqClassifier": "text-classification",
     "TokenClassifier": "entity-tagging",
     "SpanExtractor": "question-answering",
+    "Seq2SeqSpanExtractor": "question-answering",
     "SentenceEmbedder": "text-embedding",
     "MaskedLM": "mask-filling",
     "CausalLM": "text-generation",

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping
 import keras
 import numpy as np
 
+from keras_transformer import families, models
 from keras_transformer.checkpoints.hub import find_folder
+from keras_transformer.checkpoints.pretrained import MODEL_TYPE, read_fields
+from keras_transformer.checkpoints.published import CONFIG
 from keras_transformer.generation.compile import program, takes_any_shape
 from keras_transformer.generation.decoding import check_positive
 from keras_transformer.generation.inputs import bucket, pad_to
@@ -185,7 +188,7 @@ class Task:
             ValueError: a file is damaged, or model and tokenizer do not fit each other.
         """
         folder = find_folder(name, revision)
-        model = cls.model_class.from_pretrained(folder, dtype=dtype)
+        model = head_of(folder, cls.model_class).from_pretrained(folder, dtype=dtype)
         return cls(model, Tokenizer.load(folder), **arguments)
 
     def export(self, path, **options):
@@ -204,6 +207,22 @@ class Task:
             f"{type(self).__name__}({self.model.name!r}, {self.tokenizer!r}, "
             f"max_length={self.max_length})"
         )
+
+
+def head_of(folder, base):
+    """The class of a folder's model, `base` or one derived from it.
+
+    A decoder that classifies texts, say, is a `SequenceClassifier` of a class of its own.
+    """
+    if not (folder / CONFIG).is_file():
+        return base  # whose error says what is missing
+    fields = read_fields(folder / CONFIG)
+    if fields.get("model_type") == MODEL_TYPE:
+        found = [getattr(models, str(name), None) for name in fields.get("architectures") or ()]
+    else:
+        found = families.get_family(fields.get("model_type")).heads
+    found = [head for head in found if isinstance(head, type) and issubclass(head, base)]
+    return found[0] if found and base not in found else base
 
 
 def _outputs(model, inputs):

@@ -1,6 +1,7 @@
 """Losses, schedules, metrics and callbacks for `model.fit`."""
 
 from keras_transformer.training.averaging import AverageCheckpoints
+from keras_transformer.training.binary import TokenBinaryAccuracy, TokenBinaryCrossEntropy
 from keras_transformer.training.callbacks import (
     BestCheckpoint,
     Bleu,
@@ -40,6 +41,8 @@ __all__ = [
     "Scores",
     "Throughput",
     "TokenAccuracy",
+    "TokenBinaryAccuracy",
+    "TokenBinaryCrossEntropy",
     "TokenCrossEntropy",
     "TokenCrossEntropyMetric",
     "entity_scores",

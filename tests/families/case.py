@@ -50,6 +50,11 @@ class Case:
     def is_seq2seq(self):
         return self.head in ("Seq2SeqLM", "Transformer")
 
+    @property
+    def reads_twice(self):
+        """Whether both stacks read one text, up to the token that ends it."""
+        return self.head in ("Seq2SeqClassifier", "Seq2SeqSpanExtractor")
+
     def tokens(self, length, seed):
         rng = np.random.default_rng(seed)
         return rng.integers(5, self.fields["vocab_size"], (B, length)).astype("int64")
@@ -80,6 +85,8 @@ class Case:
                 "decoder_padding_mask": target_mask,
             }
         tokens, mask = self.padded(T, 1)
+        if self.reads_twice:
+            tokens[np.arange(B), mask.sum(axis=1) - 1] = self.fields["eos_token_id"]
         inputs = {"token_ids": tokens.astype("int32"), "padding_mask": mask}
         if self.fields.get("type_vocab_size", 0) > 1:
             inputs["segment_ids"] = self.segments().astype("int32")
@@ -106,7 +113,7 @@ class Case:
         """What a head is trained on, padding left out; None for a backbone, which has no loss."""
         rng = np.random.default_rng(3)
         num_classes = self.fields.get("num_labels", 2)
-        if self.head in ("SequenceClassifier", "DecoderClassifier"):
+        if self.head in ("SequenceClassifier", "DecoderClassifier", "Seq2SeqClassifier"):
             problem = self.fields.get("problem_type", "single_label_classification")
             return {
                 "single_label_classification": rng.integers(0, num_classes, B),
@@ -115,6 +122,8 @@ class Case:
             }[problem]
         if self.head == "TokenClassifier":
             return np.where(self.mask(T), rng.integers(0, num_classes, (B, T)), -100)
+        if self.head == "ReplacedTokenDetector":
+            return np.where(self.mask(T), rng.integers(0, 2, (B, T)), -100)
         if self.head in ("MaskedLM", "Seq2SeqLM"):
             return np.where(self.mask(T), rng.integers(5, self.fields["vocab_size"], (B, T)), -100)
         if self.head == "CausalLM":  # the peer shifts them itself

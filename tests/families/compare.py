@@ -35,16 +35,14 @@ def run_ours(model, case):
     inputs = case.our_inputs()
     found = ops.convert_to_numpy(model(inputs))
     outputs = {}
-    if case.head == "SpanExtractor":
+    if case.head.endswith("SpanExtractor"):
         outputs["start_logits"], outputs["end_logits"] = found[..., 0], found[..., 1]
     elif case.head in ("TransformerEncoder", "TransformerDecoder", "Transformer"):
         outputs["last_hidden_state"] = found
     else:
         outputs["logits"] = found
-    states = model.trace(inputs) if case.head == "Transformer" else model.hidden_states(inputs)
-    if case.head == "Transformer":
-        states = {side: states[f"{side}_hidden_states"] for side in ("encoder", "decoder")}
-    if not case.is_seq2seq:
+    states = model.hidden_states(inputs)
+    if not isinstance(states, dict):
         states = {"": states}
     for side, each in states.items():
         kind = f"{side}_hidden_states".lstrip("_")

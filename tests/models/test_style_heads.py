@@ -15,6 +15,10 @@ DECODER = models.DecoderConfig(
     vocab_size=V, num_layers=1, hidden_dim=12, num_heads=4, ffn_dim=13, initializer_range=0.2
 )
 STILL = {"dropout": 0.0, "attention_dropout": 0.0}
+SEQ2SEQ = models.TransformerConfig(
+    vocab_size=V, num_encoder_layers=1, num_decoder_layers=1, hidden_dim=12, num_heads=4,
+    ffn_dim=13, initializer_range=0.2, max_length=16, bos_id=1, eos_id=2,
+)  # fmt: skip
 NARROW = models.EncoderConfig.from_dict({**ENCODER.to_dict(), "embedding_dim": 10})
 
 
@@ -48,6 +52,9 @@ HEADS = {
         (B, T, V),
     ),
     "decoder": (lambda: models.DecoderClassifier(DECODER, C), IDS[:, -1] % C, (B, C)),
+    "seq2seq": (lambda: models.Seq2SeqClassifier(SEQ2SEQ, C), IDS[:, 0] % C, (B, C)),
+    "seq2seq span": (lambda: models.Seq2SeqSpanExtractor(SEQ2SEQ), IDS[:, :2] % T, (B, T, 2)),
+    "detector": (lambda: models.ReplacedTokenDetector(ENCODER), IDS % 2, (B, T)),
     "causal": (lambda: models.CausalLM(DECODER), np.roll(IDS, -1, axis=1), (B, T, V)),
 }
 
@@ -85,8 +92,34 @@ def test_padding_changes_no_embedding(pooling):
         same(model({"token_ids": both, "padding_mask": mask}), alone)
 
 
-def test_an_answer_is_never_in_the_padding():
-    model, mask = models.SpanExtractor(ENCODER), np.arange(T) < np.array([[3]] * B)
+@pytest.mark.parametrize("decoder_start", ["bos", "last"])
+def test_padding_changes_nothing_for_who_reads_twice(decoder_start):
+    ids, noise, real = tokens(2), tokens(2, 3, seed=4), np.ones((2, T), bool)
+    ids[0, 4], ids[1] = SEQ2SEQ.eos_id, np.where(ids[1] == SEQ2SEQ.eos_id, 3, ids[1])
+    both = {
+        "token_ids": np.concatenate([ids, noise], axis=1),
+        "padding_mask": np.concatenate([real, np.zeros((2, 3), bool)], axis=1),
+    }
+    classifier = models.Seq2SeqClassifier(SEQ2SEQ, C, decoder_start=decoder_start)
+    same(classifier(both), classifier(ids))
+    extractor = models.Seq2SeqSpanExtractor(SEQ2SEQ, decoder_start=decoder_start)
+    same(extractor(both)[:, :T], extractor(ids))
+
+
+def test_the_end_token_speaks_for_the_text_and_else_the_last_one():
+    model = models.Seq2SeqClassifier(SEQ2SEQ, C)
+    ids = np.where(tokens(2) == SEQ2SEQ.eos_id, 3, tokens(2))
+    ids[0, 3] = SEQ2SEQ.eos_id
+    hidden = model.hidden_states(ids)["decoder"][-1]
+    ends = keras.ops.stack([hidden[0, 3], hidden[1, -1]])
+    same(model(ids), model.classes(model.pooler(ends)))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: models.SpanExtractor(ENCODER), lambda: models.Seq2SeqSpanExtractor(SEQ2SEQ)]
+)
+def test_an_answer_is_never_in_the_padding(make):
+    model, mask = make(), np.arange(T) < np.array([[3]] * B)
     logits = model({"token_ids": IDS, "padding_mask": mask})
     shares = to_numpy(keras.ops.softmax(logits, axis=1))
     assert (shares[:, 3:] == 0).all() and (shares[:, :3] > 0).all()
@@ -139,6 +172,10 @@ def test_pooled_dropout_stands_before_the_dense_layer():
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="num_classes must be a positive integer; received 0"):
         models.SequenceClassifier(ENCODER, 0)
+    with pytest.raises(ValueError, match="decoder_start must be one of 'bos', 'last'; "):
+        models.Seq2SeqSpanExtractor(SEQ2SEQ, decoder_start="eos")
+    with pytest.raises(ValueError, match=r"and optionally padding_mask; received \['ids'\]"):
+        models.Seq2SeqSpanExtractor(SEQ2SEQ)({"ids": IDS})
     with pytest.raises(ValueError, match="problem must be one of 'single_label'"):
         models.SequenceClassifier(ENCODER, 2, problem="ranking")
     with pytest.raises(ValueError, match="pooling must be one of 'first', 'last', 'mean', 'max'"):

@@ -47,6 +47,49 @@ def test_saved_equals_loaded(tmp_path):
         assert tasks.EntityTagger.from_pretrained(folder)("a dog") == task("a dog")
 
 
+OTHER_STYLES = {
+    "gpt2": lambda: models.DecoderClassifier(
+        models.DecoderConfig(
+            vocab_size=27, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, use_bias=True,
+            max_length=40,
+        ),
+        2,
+    ),
+    "bart": lambda: models.Seq2SeqClassifier(seq2seq_config(), 2),
+    "mbart": lambda: models.Seq2SeqSpanExtractor(
+        models.TransformerConfig.from_dict({**seq2seq_config().to_dict(), "norm_first": True}),
+        decoder_start="last",
+    ),
+}  # fmt: skip
+
+
+def seq2seq_config():
+    return models.TransformerConfig(
+        vocab_size=27, num_encoder_layers=1, num_decoder_layers=1, hidden_dim=8, num_heads=2,
+        ffn_dim=16, max_length=40, positions="learned", position_options={"start": 2},
+        embedding_norm=True, output_bias=True, norm_epsilon=1e-5,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("published", [False, True])
+@pytest.mark.parametrize("family", OTHER_STYLES)
+def test_models_of_other_styles_have_their_tasks(family, published, tmp_path):
+    tokenizer = text.WordPieceTokenizer.train([["the dog sat", "a cat"]], vocab_size=27)
+    model = OTHER_STYLES[family]()
+    model.save_pretrained(tmp_path, family=family if published else None)
+    tokenizer.save(tmp_path)
+    if family == "mbart":
+        task = tasks.QuestionAnswerer(model, tokenizer)
+        arguments = ("the dog", "a cat sat")
+    else:
+        task = tasks.TextClassifier(model, tokenizer)
+        arguments = (["the dog sat", "a"],)
+    loaded = tasks.load_task(tmp_path)
+    assert type(loaded) is type(task) and type(loaded.model) is type(model)
+    assert loaded(*arguments) == task(*arguments)
+    assert type(task).from_pretrained(tmp_path)(*arguments) == task(*arguments)
+
+
 def test_other_numbers_of_classes_lose_the_names(tmp_path):
     model = models.SequenceClassifier(config(), 2, labels=["bad", "good"])
     for family in (None, "bert"):

@@ -20,7 +20,12 @@ UNTIED = dict(lacks=(r"shared\.weight",))  # which nothing uses there
 CASES = heads(
     "bart",
     dict(model_type="bart", **FIELDS),
-    {"Transformer": "BartModel", "Seq2SeqLM": "BartForConditionalGeneration"},
+    {
+        "Transformer": "BartModel",
+        "Seq2SeqLM": "BartForConditionalGeneration",
+        "Seq2SeqClassifier": "BartForSequenceClassification",
+        "Seq2SeqSpanExtractor": "BartForQuestionAnswering",
+    },
     {
         "untied": ("Seq2SeqLM", dict(tie_word_embeddings=False), UNTIED),
         "untied_backbone": ("Transformer", dict(tie_word_embeddings=False), UNTIED),

@@ -20,6 +20,7 @@ CASES = heads(
         "TokenClassifier": "ElectraForTokenClassification",
         "SpanExtractor": "ElectraForQuestionAnswering",
         "MaskedLM": "ElectraForMaskedLM",
+        "ReplacedTokenDetector": "ElectraForPreTraining",
     },
     {
         "wide_embedding": ("MaskedLM", dict(embedding_size=20), {}),
@@ -28,6 +29,7 @@ CASES = heads(
         "untied": ("MaskedLM", dict(tie_word_embeddings=False), {}),
         "relu": ("MaskedLM", dict(hidden_act="relu", layer_norm_eps=1e-3), {}),
         "silu": ("SequenceClassifier", dict(hidden_act="silu"), {}),
+        "discriminator": ("ReplacedTokenDetector", dict(hidden_act="relu"), {}),
         "left": ("TransformerEncoder", {}, dict(left=True)),
         "dropout": ("SequenceClassifier", dict(classifier_dropout=0.25), {}),
         "token_dropout": ("TokenClassifier", dict(classifier_dropout=0.25), {}),

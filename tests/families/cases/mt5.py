@@ -7,7 +7,12 @@ from . import t5
 TIED = heads(
     "mt5",
     dict(model_type="mt5", **t5.FIELDS),
-    {"Transformer": "MT5Model", "Seq2SeqLM": "MT5ForConditionalGeneration"},
+    {
+        "Transformer": "MT5Model",
+        "Seq2SeqLM": "MT5ForConditionalGeneration",
+        "Seq2SeqClassifier": "MT5ForSequenceClassification",
+        "Seq2SeqSpanExtractor": "MT5ForQuestionAnswering",
+    },
     {
         "deep_decoder": ("Seq2SeqLM", dict(num_decoder_layers=3), {}),
         "gelu": ("Seq2SeqLM", dict(feed_forward_proj="gelu"), {}),

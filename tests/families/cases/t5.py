@@ -18,7 +18,12 @@ ONE_POINT_ONE = dict(tie_word_embeddings=False, feed_forward_proj="gated-gelu")
 CASES = heads(
     "t5",
     dict(model_type="t5", **FIELDS),
-    {"Transformer": "T5Model", "Seq2SeqLM": "T5ForConditionalGeneration"},
+    {
+        "Transformer": "T5Model",
+        "Seq2SeqLM": "T5ForConditionalGeneration",
+        "Seq2SeqClassifier": "T5ForSequenceClassification",
+        "Seq2SeqSpanExtractor": "T5ForQuestionAnswering",
+    },
     {
         "1.1": ("Seq2SeqLM", ONE_POINT_ONE, dict(untied=True)),
         "untied_relu": ("Seq2SeqLM", dict(tie_word_embeddings=False), dict(untied=True)),
