@@ -22,8 +22,8 @@ class MultiHeadSelfAttention(MultiHeadAttention):
 
         SelfAttention(x) = [head₁ … head_H] Wᴼ,  head_h = attend(x Wᵠ_h, x Wᴷ_h, x Wⱽ_h)
 
-    Queries, keys and values come from one matrix product. Where no scores are asked for and
-    nothing of a layer's settings forbids it, `attend` is the fused kernel of JAX and torch.
+    Where no scores are asked for and nothing of a layer's settings forbids it, `attend` is the
+    fused kernel of JAX and torch.
 
     Args:
         num_heads: H.

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.checks import check_positive
+from keras_transformer.layers.dense import on_rows
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
@@ -74,10 +75,11 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
             self.reverse_dtype = self.compute_dtype
 
     def call(self, inputs, reverse=False):
-        outputs = super().call(inputs, reverse=reverse)
-        if reverse or self.scale is None:
-            return outputs
-        return outputs * self.scale
+        if not reverse:
+            outputs = super().call(inputs)
+            return outputs if self.scale is None else outputs * self.scale
+        call = super().call
+        return on_rows(lambda rows: call(rows, reverse=True), inputs)
 
     def compute_mask(self, inputs, previous_mask=None):
         looks_up = not keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype))

@@ -4,10 +4,10 @@ B batch, T length, D width, F feed-forward width
 """
 
 import keras
-from keras import ops
 
 from keras_transformer.layers.checks import check_positive, check_rate, fresh
 from keras_transformer.layers.composite import CompositeLayer
+from keras_transformer.layers.dense import Dense
 from keras_transformer.layers.dropout import Dropout
 
 
@@ -58,8 +58,7 @@ class FeedForward(CompositeLayer):
         FFN(x) = activation(x W₁ + b₁) W₂ + b₂                            (plain)
         FFN(x) = (activation(x Wᵧ + bᵧ) · (x W₁ + b₁)) W₂ + b₂            (gated)
 
-    The sublayers are named `inner` (W₁), `gate` (Wᵧ) and `outer` (W₂); the first two are one
-    matrix product.
+    The sublayers are named `inner` (W₁), `gate` (Wᵧ) and `outer` (W₂).
 
     Args:
         ffn_dim: F.
@@ -128,7 +127,7 @@ class FeedForward(CompositeLayer):
     def make_dense(self, name, input_dim, units):
         """One dense layer, built."""
         own = self.output_initializer if name == "outer" else None
-        layer = keras.layers.Dense(
+        layer = Dense(
             units,
             use_bias=self.use_bias,
             kernel_initializer=fresh(own or self.kernel_initializer),
@@ -147,13 +146,7 @@ class FeedForward(CompositeLayer):
 
     def gated_hidden(self, x):
         """(B, T, F) of the gated network."""
-        if self.inner.quantization_mode:
-            return self.activation(self.gate(x)) * self.inner(x)
-        joint = ops.matmul(x, ops.concatenate([self.gate.kernel, self.inner.kernel], axis=-1))
-        if self.use_bias:
-            joint = joint + ops.concatenate([self.gate.bias, self.inner.bias], axis=-1)
-        gate, inner = ops.split(joint, 2, axis=-1)
-        return self.activation(gate) * inner
+        return self.activation(self.gate(x)) * self.inner(x)
 
     def get_config(self):
         return {

@@ -4,7 +4,6 @@ B batch, T query length, S key length, D model width, H heads, N key-value heads
 """
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_transformer.layers import masks, scores
@@ -16,6 +15,7 @@ from keras_transformer.layers.checks import (
     fresh,
 )
 from keras_transformer.layers.composite import CompositeLayer
+from keras_transformer.layers.dense import Dense
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.norm import NORMS, make_norm
 
@@ -35,7 +35,7 @@ class MultiHeadAttention(CompositeLayer):
     """Projections, heads and `attend` of the two attention layers. Not used by itself.
 
     The sublayers `query`, `key`, `value` and `output_dense` (named "output") are
-    `keras.layers.Dense` over all heads at once, so LoRA and quantisation apply to them. A subclass
+    `Dense` layers over all heads at once, so LoRA and quantisation apply to them. A subclass
     with another way to attend overrides `attend`.
 
     Args:
@@ -128,7 +128,7 @@ class MultiHeadAttention(CompositeLayer):
         """One projection, built; `default_initializer` serves where the user gave none."""
         own = self.output_initializer if name == "output" else None
         initializer = own or self.kernel_initializer or keras.initializers.get(default_initializer)
-        layer = keras.layers.Dense(
+        layer = Dense(
             units,
             use_bias=self.use_output_bias if name == "output" else self.use_bias,
             kernel_initializer=fresh(initializer),
@@ -149,7 +149,7 @@ class MultiHeadAttention(CompositeLayer):
         return layer
 
     def project(self, x, *layers):
-        """Several projections of one input, as one matrix product.
+        """One input by several projections, split into heads.
 
         Args:
             x: (B, T, D).
@@ -158,21 +158,7 @@ class MultiHeadAttention(CompositeLayer):
         Returns:
             A list of (B, H, T, K) or (B, N, T, K), one a layer.
         """
-        one_by_one = len(layers) == 1 or x.shape[1] == 1  # joining costs more than one position
-        if one_by_one or any(layer.quantization_mode for layer in layers):
-            return [self.split_heads(layer(x)) for layer in layers]
-        kernel = ops.concatenate([layer.kernel for layer in layers], axis=-1)
-        # Inside `call` these casts do nothing: Keras has done them. `project_context` needs them.
-        joint = ops.matmul(self.to_compute_dtype(x), self.to_compute_dtype(kernel))
-        if self.use_bias:
-            bias = ops.concatenate([layer.bias for layer in layers], axis=-1)
-            joint = joint + self.to_compute_dtype(bias)
-        ends = np.cumsum([layer.units for layer in layers])[:-1].tolist()
-        return [self.split_heads(part) for part in ops.split(joint, ends, axis=-1)]
-
-    def to_compute_dtype(self, x):
-        """The tensor in the dtype that this layer computes in."""
-        return ops.cast(x, self.compute_dtype)
+        return [self.split_heads(layer(x)) for layer in layers]
 
     def split_heads(self, x):
         """(B, T, H·K) to (B, H, T, K)."""

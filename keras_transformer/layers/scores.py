@@ -37,7 +37,7 @@ def dot_product(query, key):
         section 3.1, "dot".
     """
     num_heads, length = query.shape[1], ops.shape(query)[2]
-    scores = ops.einsum("bntk,bnsk->bnts", fold_heads(query, key.shape[1]), key)
+    scores = ops.matmul(fold_heads(query, key.shape[1]), ops.transpose(key, (0, 1, 3, 2)))
     return unfold_heads(scores, num_heads, length)
 
 

@@ -3,6 +3,7 @@
 import keras
 
 from keras_transformer.layers import Dropout
+from keras_transformer.layers.dense import Dense
 from keras_transformer.models.configured import ConfiguredModel, normal_initializer
 
 
@@ -62,7 +63,7 @@ class Head(ConfiguredModel):
     def make_dense(self, name, units, activation=None, shape=None, use_bias=True):
         """A dense layer with the backbone's initialiser, built for inputs (B, T, D) or `shape`."""
         initializer = normal_initializer(self.config.initializer_range)
-        layer = keras.layers.Dense(
+        layer = Dense(
             units,
             activation=activation,
             use_bias=use_bias,

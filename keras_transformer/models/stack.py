@@ -5,10 +5,10 @@ B batch, T length, D width, H heads, V vocabulary
 
 import math
 
-import keras
 from keras import ops
 
 from keras_transformer import layers
+from keras_transformer.layers.dense import Dense
 from keras_transformer.layers.norm import make_norm
 from keras_transformer.models.configured import ConfiguredModel, normal_initializer
 
@@ -63,7 +63,7 @@ class TransformerStack(ConfiguredModel):
         self.embedding_dropout.build((None, None, width))
         self.embedding_projection = unchanged
         if width != config.hidden_dim:
-            self.embedding_projection = keras.layers.Dense(
+            self.embedding_projection = Dense(
                 config.hidden_dim,
                 kernel_initializer=self.initializer() or "glorot_uniform",
                 dtype=self.dtype_policy,

@@ -338,16 +338,6 @@ def test_a_context_is_projected_in_the_compute_dtype(policy):
 # projections
 
 
-@pytest.mark.parametrize("use_bias", [True, False])
-def test_the_joint_projection_is_that_of_the_parts(use_bias):
-    layer, x = self_attention(use_bias=use_bias), ops.convert_to_tensor(normal(B, T, D))
-    parts = (layer.query, layer.key, layer.value)
-    layer.value.enable_lora(2)
-    randomise(layer.value)
-    for joint, part in zip(layer.project(x, *parts), parts, strict=True):
-        same(joint, layer.split_heads(part(x)))
-
-
 def test_heads_split_and_merged_are_the_input():
     layer, x = self_attention(), ops.convert_to_tensor(normal(B, T, D))
     heads = layer.split_heads(x)
