@@ -30,6 +30,7 @@ from recipes import runs
 ENCODERS = (
     "TransformerEncoder",
     "MaskedLM",
+    "ReplacedTokenDetector",
     "SequenceClassifier",
     "TokenClassifier",
     "SpanExtractor",

@@ -1,0 +1,346 @@
+"""A BERT from scratch, or trained on: an encoder learns from text alone.
+
+    python -m recipes.pretrain_encoder quickstart                  Python's own library, no download
+    python -m recipes.pretrain_encoder electra                     the same text, replaced tokens
+    python -m recipes.pretrain_encoder files --data-dir D          your text: files, folders, JSONL
+    python -m recipes.pretrain_encoder files --data-dir D --from-checkpoint FOLDER   goes on
+
+The objective is BERT's, to fill masks that are others in every epoch, or ELECTRA's, to find the
+tokens that a small generator replaced. `--from-checkpoint runs/encoder` of the other recipes takes
+the result. `python -m recipes.pretrain_encoder PRESET --help` lists every setting. The same command
+again resumes a run that was interrupted. What was measured is in docs/results.md.
+"""
+
+import ast
+import dataclasses
+import functools
+import math
+import pathlib
+import sysconfig
+from typing import Literal
+
+import keras
+import numpy as np
+
+from keras_transformer import data, explain, models, tasks, training
+from keras_transformer.checkpoints.files import write_json
+from recipes import finetuning, replaced_tokens, runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(finetuning.FineTuning):
+    """Settings of a run; the defaults are those of the chosen preset."""
+
+    objective: Literal["masked", "replaced"] = "masked"
+    """Fill masks (BERT), or find replaced tokens (ELECTRA)."""
+    mask_rate: float = 0.15
+    """Share of the tokens that are masked."""
+    whole_words: bool = True
+    """Mask the pieces of a word together."""
+    generator_share: float = 0.25
+    """Width of ELECTRA's generator, of the encoder's."""
+    detector_weight: float = 50.0
+    """Of the detector's loss, beside the generator's."""
+    validation: float = 0.05
+    """Share of the documents, the last ones, that are kept for validation."""
+
+
+# Both examples learn from the same text, of the library that comes with Python.
+QUICK = dict(
+    vocab_size=4000, num_layers=2, hidden_dim=128, max_length=64, batch_size=64, num_shapes=2,
+    learning_rate=2e-3,
+)  # fmt: skip
+
+PRESETS = {
+    "quickstart": (
+        "Documentation strings of the Python library; some minutes.",
+        Settings(runs.RUNS / "encoder", epochs=12, **QUICK),
+    ),
+    "electra": (
+        "The same text, replaced tokens in place of masks.",
+        Settings(
+            runs.RUNS / "electra", epochs=8, objective="replaced", whole_words=False, **QUICK
+        ),
+    ),
+    "files": (
+        "Your own text: --data-dir FILE or FOLDER of .txt, .md, .rst, .jsonl, plain or .gz.",
+        Settings(
+            runs.RUNS / "encoder-files", vocab_size=8000, num_layers=4, hidden_dim=256, epochs=10
+        ),
+    ),
+}
+
+
+def main(settings):
+    """Trains, or goes on training; then scores, explains and exports."""
+    check(settings)
+    watch = runs.Stopwatch()
+    report = explain.Report(f"Encoder: {settings.run_dir.name}", __doc__.split("\n")[0])
+    runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
+    train, valid = split(settings, read_corpus(settings))
+    tokenizer = finetuning.make_tokenizer(settings, train)
+    if tokenizer.mask_id < 0:
+        raise ValueError(f"{settings.from_checkpoint}: the tokenizer has no mask token")
+    objective = OBJECTIVES[settings.objective](settings, tokenizer)
+    batches, valid_batches = (
+        objective.plan(chunks(tokenizer, part, settings.max_length), shuffle=part is train)
+        for part in (train, valid)
+    )
+    print(batches.describe())
+    objective.compile(batches)
+
+    score = functools.partial(objective.evaluate, valid_batches)
+    watch.earlier = finetuning.fit(
+        settings, objective, *objective.weighted(batches, valid_batches), score, *objective.monitor
+    )
+    objective.encoder.save_pretrained(settings.run_dir)
+    tokenizer.save(settings.run_dir)
+    scores = {
+        "objective": settings.objective,
+        "documents": len(train),
+        **score(),
+        "parameters": objective.encoder.count_params(),
+        **watch.costs(),
+    }
+    write_json(settings.run_dir / "scores.json", scores)
+    explain_run(settings, report, scores, objective, valid)
+    objective.export()
+    print(f"\n{settings.run_dir}: report.html, scores.json, weights, tokenizer")
+    print(f"validation {objective.monitor[0].removeprefix('val_')}: {scores[objective.key]:.2f}")
+
+
+def check(settings):
+    """Refuses settings that contradict each other, before anything is read."""
+    finetuning.check(settings)
+    if not 0 < settings.validation < 1:
+        raise ValueError(f"validation must be between 0 and 1; got {settings.validation}.")
+    if settings.objective == "replaced":
+        wrong = [
+            name
+            for name, usual in (
+                ("gradient_accumulation_steps", 1),
+                ("layer_decay", 1.0),
+                ("freeze_embeddings", False),
+                ("freeze_blocks", 0),
+            )
+            if getattr(settings, name) != usual
+        ]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is for objective 'masked' alone.")
+        if not 0 < settings.generator_share <= 1:
+            raise ValueError(
+                f"generator_share must be above 0 and at most 1; got {settings.generator_share}."
+            )
+
+
+# Data
+
+
+def read_corpus(settings):
+    """The documents, in their order."""
+    if settings.data_dir is not None:
+        return [each.text for each in data.read_documents(settings.data_dir, split="paragraph")]
+    folder = pathlib.Path(sysconfig.get_path("stdlib"))
+    paths = sorted(path for path in folder.rglob("*.py") if "site-packages" not in path.parts)
+    return [text for path in paths for text in documentation(path)]
+
+
+def documentation(path):
+    """The documentation strings of a Python file, each as one line."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError, ValueError):  # some of its tests' files
+        return []
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, kinds))
+    return [" ".join(text.split()) for text in found if text and len(text) > 40]
+
+
+def split(settings, documents):
+    """Training and validation documents; a text that occurs in both is kept for training alone."""
+    documents = list(dict.fromkeys(documents))
+    size = max(1, round(len(documents) * settings.validation))
+    if size >= len(documents):
+        raise ValueError(
+            f"{settings.data_dir}: {len(documents)} documents (paragraphs) are too few to keep "
+            "some for validation"
+        )
+    return documents[:-size], documents[-size:]
+
+
+def chunks(tokenizer, documents, max_length):
+    """The ids of documents in pieces of `max_length` with special tokens, short ends left out."""
+    around = tokenizer([""])[0].ids
+    room = max_length - len(around)
+    pieces = [
+        ids[start : start + room]
+        for ids in tokenizer.encode(documents)
+        for start in range(0, len(ids), room)
+    ]
+    return [[around[0], *piece, *around[1:]] for piece in pieces if len(piece) >= min(8, room)]
+
+
+# The objectives
+
+
+class Masked:
+    """BERT's: fill masks. `model` is trained and `encoder`, the same, is saved."""
+
+    monitor, key = ("val_perplexity", "min"), "perplexity"
+    batches = data.MaskedBatches
+
+    def __init__(self, settings, tokenizer):
+        self.settings, self.tokenizer = settings, tokenizer
+        self.model = self.encoder = self.make()
+
+    def make(self):
+        return finetuning.make_model(self.settings, models.MaskedLM, self.tokenizer)
+
+    def plan(self, ids, shuffle):
+        """Batches that hide other tokens in every epoch; in validation the same ones."""
+        settings, tokenizer = self.settings, self.tokenizer
+        pieces = tokenizer.pieces(range(tokenizer.vocab_size))
+        inside = np.array([piece.startswith("##") for piece in pieces])
+        masking = data.Masking(
+            tokenizer.vocab_size,
+            tokenizer.mask_id,
+            tuple(tokenizer.special_ids),
+            rate=settings.mask_rate,
+            continues_word=inside if settings.whole_words else None,
+        )
+        segments = None
+        if self.encoder.config.num_segments:
+            segments = [[0] * len(each) for each in ids]
+        return self.batches(
+            ids,
+            masking,
+            segment_ids=segments,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            pad_id=max(tokenizer.pad_id, 0),
+            num_shapes=settings.num_shapes if shuffle else 2,
+            max_padding=settings.max_padding,
+            shuffle=shuffle,
+        )
+
+    def compile(self, batches):
+        loss = training.TokenCrossEntropy(reduction="sum")  # the weights hold the divisor
+        finetuning.compile_model(self.settings, self.model, batches, loss)
+
+    def weighted(self, batches, valid):
+        return finetuning.weighted(self.settings, batches, valid)
+
+    def evaluate(self, batches):
+        """Perplexity and accuracy over all masks of batches in their own order."""
+        loss, right, count = 0.0, 0, 0
+        for step in range(len(batches)):
+            x, y = batches.batch(0, step)
+            logits = self.model.predict_on_batch(x)[y >= 0].astype("float64")  # (masks, V)
+            labels = y[y >= 0]
+            lse = np.logaddexp.reduce(logits, axis=-1)
+            loss += float((lse - logits[np.arange(len(labels)), labels]).sum())
+            right += int((logits.argmax(-1) == labels).sum())
+            count += len(labels)
+        return {"perplexity": math.exp(loss / count), "accuracy": 100 * right / count}
+
+    def examples(self, texts):
+        """Rows for the report: a text with a mask, what stood there, and the best candidates."""
+        filler = tasks.MaskFiller(self.model, self.tokenizer, self.settings.max_length)
+        rows = []
+        for text in texts:
+            words = text.split()[:24]
+            place = len(words) // 2
+            hidden, words[place] = words[place], filler.mask_token
+            with finetuning.no_warning_of_cuts():
+                found = filler(" ".join(words), truncate=True, progress=False)
+            if found.masks:
+                told = ", ".join(f"{each.token} ({each.score:.2f})" for each in found.masks[0])
+                rows.append((" ".join(words), hidden, told))
+        return "Masks", ["Text", "Was", "Candidates"], rows
+
+    def export(self):
+        finetuning.export(
+            self.settings, tasks.MaskFiller(self.model, self.tokenizer, self.settings.max_length)
+        )
+
+
+class Replaced(Masked):
+    """ELECTRA's: find replaced tokens. The detector is saved, the generator is left behind."""
+
+    monitor, key = ("val_f1", "max"), "f1"
+    batches = replaced_tokens.OriginalBatches
+
+    def __init__(self, settings, tokenizer):
+        self.settings, self.tokenizer = settings, tokenizer
+        self.encoder = finetuning.make_model(settings, models.ReplacedTokenDetector, tokenizer)
+        self.model = replaced_tokens.ReplacedTokens(
+            self.encoder,
+            settings.generator_share,
+            settings.detector_weight,
+            settings.seed,
+            name="electra",
+        )
+
+    def compile(self, batches):
+        settings = self.settings
+        ema = {} if settings.ema is None else {"use_ema": True, "ema_momentum": settings.ema}
+        optimizer = keras.optimizers.AdamW(
+            finetuning.make_schedule(settings, finetuning.num_updates(settings, batches)),
+            weight_decay=settings.weight_decay,
+            global_clipnorm=settings.clip_norm,
+            **ema,
+        )
+        variables = self.model.trainable_variables
+        optimizer.exclude_from_weight_decay([v for v in variables if v.ndim < 2])
+        self.model.compile(optimizer, loss=None, jit_compile=settings.xla)
+
+    def weighted(self, batches, valid):
+        return batches, valid
+
+    def evaluate(self, batches):
+        return replaced_tokens.detection_scores(self.model, batches)
+
+    def examples(self, texts):
+        """Rows for the report: texts in which one word is another's, and the tokens it suspects."""
+        rows = []
+        for text, other in zip(texts, texts[1:], strict=False):
+            words, others = text.split()[:16], other.split()
+            words[len(words) // 2] = others[len(others) // 2]
+            (encoding,) = self.tokenizer([" ".join(words)], max_length=self.settings.max_length)
+            ids = np.array([encoding.ids], "int32")
+            logits = keras.ops.convert_to_numpy(self.encoder(ids))[0]
+            pieces = self.tokenizer.pieces(encoding.ids)
+            scores = 1 / (1 + np.exp(-logits))
+            worst = [i for i in np.argsort(-scores) if 0 < i < len(pieces) - 1][:3]
+            told = ", ".join(f"{pieces[i]} ({scores[i]:.2f})" for i in worst)
+            rows.append((" ".join(words), others[len(others) // 2], told))
+        return "Replaced words", ["Text", "Put in", "Suspected"], rows
+
+    def export(self):
+        """A detector answers no question of a user: it is there to be fine-tuned."""
+
+
+OBJECTIVES = {"masked": Masked, "replaced": Replaced}
+
+
+# Results
+
+
+def explain_run(settings, report, scores, objective, valid, shown=12):
+    """Writes `report.html`: curves, scores, examples."""
+    kept = ("perplexity", "accuracy", "precision", "recall", "f1")
+    report.add_scores(
+        {
+            **{name.capitalize(): f"{scores[name]:.2f}" for name in kept if name in scores},
+            "Parameters": f"{scores['parameters']:,}",
+            "Time": f"{scores['seconds'] / 60:.1f} min",
+            "Peak memory": f"{scores['peak_memory_mb']:,} MB",
+        }
+    )
+    report.add_curves(settings.run_dir / "metrics.jsonl")
+    report.add_records(*objective.examples(valid[: shown + 1]))
+    finetuning.finish_report(settings, report)
+
+
+if __name__ == "__main__":
+    runs.start(main, "pretrain_encoder", PRESETS)
