@@ -37,7 +37,7 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
             weights are quantised; tensors are missing, unexpected or of another shape.
     """
     refuse_quantised(fields, folder)
-    family = get_family(fields.get("model_type"))
+    family = get_family(fields.get("model_type")).of(cls)
     head = family.head_of(cls)
     changed, arguments = cls.split_arguments(overrides)
     try:
@@ -133,6 +133,7 @@ def write_published(model, folder, family):
         ValueError: the family has no such head, or no field for something that the model's
             configuration or arguments say, or no place for a weight; the message names them.
     """
+    family = family.of(type(model))
     head = family.head_of(type(model))
     fields = {"model_type": family.model_type, **family.from_config(model.config)}
     read_again = family.to_config(fields).resolved()

@@ -16,7 +16,7 @@ from keras_transformer.families.pegasus import PEGASUS
 from keras_transformer.families.qwen2 import QWEN2
 from keras_transformer.families.qwen3 import QWEN3
 from keras_transformer.families.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
-from keras_transformer.families.t5 import MT5, T5
+from keras_transformer.families.t5_encoder import MT5, T5
 
 FAMILIES = {
     family.model_type: family

@@ -79,6 +79,8 @@ class Family:
         ignored: regular expressions of tensors, without the prefix, that hold nothing to learn or
             belong to heads that this package does not have.
         sizes: {published name: `Size`}.
+        others: families of the same name whose models have another backbone, such as the encoder of
+            an encoder-decoder alone.
 
     Example:
 
@@ -97,6 +99,22 @@ class Family:
     heads: dict
     ignored: tuple = ()
     sizes: dict = dataclasses.field(default_factory=dict)
+    others: tuple = ()
+
+    def of(self, cls):
+        """The family that a class of models belongs to: this one, or one of the others."""
+        for family in (self, *self.others):
+            if any(base in family.heads for base in cls.__mro__):
+                return family
+        return self
+
+    @property
+    def all_heads(self):
+        """{our class: `PublishedHead`} of this family and the others."""
+        heads = {}
+        for family in (*self.others, self):
+            heads |= family.heads
+        return heads
 
     def head_of(self, cls):
         """The `PublishedHead` of a class or of the nearest class above it.
@@ -107,7 +125,7 @@ class Family:
         for base in cls.__mro__:
             if base in self.heads:
                 return self.heads[base]
-        known = ", ".join(sorted(head.__name__ for head in self.heads))
+        known = ", ".join(sorted(head.__name__ for head in self.all_heads))
         raise ValueError(f"{self.model_type} has no {cls.__name__}; it has {known}")
 
 

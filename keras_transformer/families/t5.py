@@ -132,19 +132,25 @@ def to_feed_forward(fields):
 
 def from_config(config):
     """Our configuration as theirs."""
-    activation = from_activation(config.activation)
     is_tied = config.share_embeddings == "all"
     return {
         **{theirs: getattr(config, ours) for ours, theirs in NAMES.items()},
         "num_decoder_layers": config.num_decoder_layers,
         "decoder_start_token_id": config.bos_id,
+        "tie_word_embeddings": is_tied,
+        "scale_decoder_outputs": is_tied,
+        **from_parts(config),
+    }
+
+
+def from_parts(config):
+    """The published fields of positions and feed-forward layers, of either stack."""
+    return {
         "relative_attention_num_buckets": config.position_bias_options.get("num_buckets", 32),
         "relative_attention_max_distance": config.position_bias_options.get("max_distance", 128),
         "feed_forward_proj": from_feed_forward(config),
-        "dense_act_fn": activation,
+        "dense_act_fn": from_activation(config.activation),
         "is_gated_act": config.gated,
-        "tie_word_embeddings": is_tied,
-        "scale_decoder_outputs": is_tied,
     }
 
 

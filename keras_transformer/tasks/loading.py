@@ -83,7 +83,7 @@ def task_of(folder):
     if fields.get("model_type") == MODEL_TYPE:
         heads = architectures
     else:
-        published = families.get_family(fields.get("model_type")).heads
+        published = families.get_family(fields.get("model_type")).all_heads
         heads = [
             ours.__name__ for ours, head in published.items() if head.architecture in architectures
         ]

@@ -220,7 +220,7 @@ def head_of(folder, base):
     if fields.get("model_type") == MODEL_TYPE:
         found = [getattr(models, str(name), None) for name in fields.get("architectures") or ()]
     else:
-        found = families.get_family(fields.get("model_type")).heads
+        found = families.get_family(fields.get("model_type")).all_heads
     found = [head for head in found if isinstance(head, type) and issubclass(head, base)]
     return found[0] if found and base not in found else base
 

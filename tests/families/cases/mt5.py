@@ -12,6 +12,8 @@ TIED = heads(
         "Seq2SeqLM": "MT5ForConditionalGeneration",
         "Seq2SeqClassifier": "MT5ForSequenceClassification",
         "Seq2SeqSpanExtractor": "MT5ForQuestionAnswering",
+        "TransformerEncoder": "MT5EncoderModel",
+        "TokenClassifier": "MT5ForTokenClassification",
     },
     {
         "deep_decoder": ("Seq2SeqLM", dict(num_decoder_layers=3), {}),

@@ -23,6 +23,8 @@ CASES = heads(
         "Seq2SeqLM": "T5ForConditionalGeneration",
         "Seq2SeqClassifier": "T5ForSequenceClassification",
         "Seq2SeqSpanExtractor": "T5ForQuestionAnswering",
+        "TransformerEncoder": "T5EncoderModel",
+        "TokenClassifier": "T5ForTokenClassification",
     },
     {
         "1.1": ("Seq2SeqLM", ONE_POINT_ONE, dict(untied=True)),
@@ -32,6 +34,7 @@ CASES = heads(
             "Seq2SeqLM", dict(num_decoder_layers=1, layer_norm_epsilon=1e-3), {},
         ),
         "left": ("Seq2SeqLM", dict(d_kv=5, num_heads=4), dict(left=True)),
+        "gated_encoder": ("TransformerEncoder", ONE_POINT_ONE, dict(left=True)),
         "many_buckets": (
             "Transformer",
             dict(relative_attention_num_buckets=32, relative_attention_max_distance=128),
