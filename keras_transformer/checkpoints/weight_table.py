@@ -102,9 +102,16 @@ class Table:
             )
         return found
 
-    def is_foreign(self, name):
+    def prefix_in(self, names):
+        """What stands before the backbone's tensors in a file: as this head has it, or another."""
+        others = (head.prefix for head in self.family.heads.values())
+        for prefix in (self.prefix, self.family.prefix, *others):
+            if prefix and any(name.startswith(prefix) for name in names):
+                return prefix
+        return ""
+
+    def is_foreign(self, name, prefix):
         """Whether a tensor is of no concern: a buffer, a copy, or of another head."""
-        prefix = self.prefix
         bare = name.removeprefix(prefix)
         heads = self.family.heads.values()
         patterns = [*self.family.ignored, *(pattern for head in heads for pattern in head.tied)]
@@ -140,11 +147,12 @@ def plan(table, shapes, files):
     """
     backbone, head = table.rows(shapes)
     names = published_names(files)
-    prefix = table.prefix
-    bare = not any(name.startswith(prefix) for name in names)
+    prefix = table.prefix_in(names)
     rows, lacking, problems = [], [], []
     for row in (*backbone, *head):
-        theirs = row.theirs.removeprefix(prefix) if bare else row.theirs
+        theirs = row.theirs
+        if theirs.startswith(table.prefix) and (table.prefix or row not in head):
+            theirs = prefix + theirs.removeprefix(table.prefix)
         others = [each for name in row.also for each in (prefix + name, name)]
         theirs = next((name for name in (theirs, *others) if name in names), theirs)
         if theirs not in names:
@@ -164,7 +172,7 @@ def plan(table, shapes, files):
     problems += [
         f"unexpected: {name}"
         for name in files
-        if name not in used and not table.is_foreign(modern_name(name))
+        if name not in used and not table.is_foreign(modern_name(name), prefix)
     ]
     if problems:
         raise ValueError(

@@ -238,6 +238,7 @@ T5 = Family(
         r"(encoder|decoder)\.embed_tokens\.weight",
         # of the first released files, which no attention to the encoder has ever used
         r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",
+        r"classifier\..*",  # of tokens, over the encoder alone
     ),
     sizes={
         "t5-small": size(512, 2048, 6, 8, 60_506_624, **FIRST),

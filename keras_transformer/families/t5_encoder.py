@@ -76,7 +76,11 @@ def encoder(whole, name):
                 prefix="transformer.",
             ),
         },
-        ignored=(r"encoder\.embed_tokens\.weight", r"decoder\..*", r"lm_head\.weight"),
+        ignored=(
+            r"encoder\.embed_tokens\.weight",
+            r"decoder\..*",
+            r"(lm_head|qa_outputs|classification_head)\..*",
+        ),
     )
 
 
