@@ -8,7 +8,7 @@ INSTALL := $(PY) -m pip install -qq --no-compile --disable-pip-version-check --e
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Two test processes: compilation, which takes most of the time, uses one core
 PYTEST := $(PY) -m pytest -q -n 2 --dist worksteal
-ON_JAX := layers models families generation training data
+ON_JAX := layers models families generation training
 ON_TORCH := layers models families checkpoints/test_keras_hub.py
 
 # TensorFlow 2.21 is published for Python 3.11 to 3.13
