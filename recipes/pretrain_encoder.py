@@ -54,7 +54,7 @@ QUICK = dict(
 PRESETS = {
     "quickstart": (
         "Documentation strings of the Python library; some minutes.",
-        Settings(runs.RUNS / "encoder", epochs=12, **QUICK),
+        Settings(runs.RUNS / "encoder", epochs=9, **QUICK),
     ),
     "electra": (
         "The same text, replaced tokens in place of masks.",
