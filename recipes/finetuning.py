@@ -197,18 +197,25 @@ def encode(settings, tokenizer, texts, pairs, where, offsets=False):
     return encodings
 
 
-def plan(settings, tokenizer, model, encodings, shuffle=True, **targets):
-    """Batches of few lengths; `targets` are labels and weights as `data.RecordBatches` has them."""
-    segments = [e.segments for e in encodings] if model.config.num_segments else None
-    return data.RecordBatches(
-        [encoding.ids for encoding in encodings],
-        segment_ids=segments,
+def batch_options(settings, tokenizer, shuffle):
+    """The arguments that batches of every kind have in common."""
+    return dict(
         batch_size=settings.batch_size,
         seed=settings.seed,
         pad_id=max(tokenizer.pad_id, 0),
         num_shapes=settings.num_shapes if shuffle else 2,
         max_padding=settings.max_padding,
         shuffle=shuffle,
+    )
+
+
+def plan(settings, tokenizer, model, encodings, shuffle=True, **targets):
+    """Batches of few lengths; `targets` are labels and weights as `data.RecordBatches` has them."""
+    segments = [e.segments for e in encodings] if model.config.num_segments else None
+    return data.RecordBatches(
+        [encoding.ids for encoding in encodings],
+        segment_ids=segments,
+        **batch_options(settings, tokenizer, shuffle),
         **targets,
     )
 

@@ -215,12 +215,7 @@ class Masked:
             ids,
             masking,
             segment_ids=segments,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            pad_id=max(tokenizer.pad_id, 0),
-            num_shapes=settings.num_shapes if shuffle else 2,
-            max_padding=settings.max_padding,
-            shuffle=shuffle,
+            **finetuning.batch_options(settings, tokenizer, shuffle),
         )
 
     def compile(self, batches):
