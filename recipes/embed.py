@@ -205,13 +205,8 @@ def plan_batches(settings, embedder, examples, shuffle=True):
     ]
     return data.ContrastiveBatches(
         sides,
-        settings.batch_size,
-        seed=settings.seed,
-        pad_id=max(embedder.tokenizer.pad_id, 0),
-        num_shapes=settings.num_shapes if shuffle else 2,
-        max_padding=settings.max_padding,
-        shuffle=shuffle,
         where=examples.where,
+        **finetuning.batch_options(settings, embedder.tokenizer, shuffle),
     )
 
 
