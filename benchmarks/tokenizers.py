@@ -7,7 +7,8 @@ else the machine does slows all of them alike:
 
     WordPieceTokenizer.encode       the same `tokenizers.Tokenizer`, called directly
     .encode_with_offsets            likewise
-    SentencePieceTokenizer.encode   the same `sentencepiece.SentencePieceProcessor`
+    SentencePieceTokenizer.encode   the same `sentencepiece.SentencePieceProcessor`, for the ids of
+                                    each family as for the pieces' own
     WordPiece in the graph          tensorflow-text's `FastBertTokenizer`, which is not exact
 
 "takes" is our median over the peer's, and in brackets the quartiles of the turns' ratios: 1.2
@@ -15,6 +16,7 @@ means 20 % longer. Without TensorFlow and tensorflow-text the graph is left out.
 """
 
 import argparse
+import io
 import itertools
 import json
 import pathlib
@@ -36,6 +38,8 @@ def main(lines, turns):
         "WordPiece, offsets": (word_piece.encode_with_offsets, offsets_peer(word_piece)),
         "SentencePiece": (pieces.encode, sentencepiece_peer(pieces)),
     }
+    for name, tokenizer in families(lines).items():
+        cases[name] = (tokenizer.encode, sentencepiece_peer(tokenizer))
     try:
         cases["WordPiece in the graph"] = graph_pair(word_piece)
     except ImportError:
@@ -88,6 +92,35 @@ def sentencepiece_peer(tokenizer):
     """The engine itself."""
     proto = tokenizer.model_proto
     return sentencepiece.SentencePieceProcessor(model_proto=proto).encode
+
+
+def families(lines):
+    """Tokenizers with the ids of published families, of models with the special ids of each."""
+    padded = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}
+    fairseq = {"unk_id": 0, "bos_id": 1, "eos_id": 2, "pad_id": -1}
+    found = {}
+    for name, special in (("T5", padded), ("XLMRoberta", fairseq), ("MBart", fairseq)):
+        settings = {"tokenizer_class": f"{name}Tokenizer"}
+        found[name] = text.SentencePieceTokenizer(trained(lines, **special), settings)
+    proto = trained(lines, **fairseq)
+    engine = sentencepiece.SentencePieceProcessor(model_proto=proto)
+    pieces = (engine.id_to_piece(i) for i in range(3, VOCAB_SIZE))
+    words = ("</s>", "<unk>", *pieces, "<pad>")
+    marian = {"tokenizer_class": "MarianTokenizer"}
+    return {**found, "Marian": text.SentencePieceTokenizer(proto, marian, words, proto)}
+
+
+def trained(lines, **special):
+    """A unigram model of SentencePiece."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_writer=model,
+        vocab_size=VOCAB_SIZE,
+        minloglevel=2,
+        **special,
+    )
+    return model.getvalue()
 
 
 def graph_pair(tokenizer):

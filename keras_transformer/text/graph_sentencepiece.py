@@ -28,6 +28,7 @@ from keras_transformer.text.graph_strings import (  # noqa: E402
     parts_of,
     to_characters,
     without_ids,
+    without_spaces,
 )
 from keras_transformer.text.sentencepiece import SPACE, TRIMS  # noqa: E402
 
@@ -63,6 +64,8 @@ class GraphSentencePieceTokenizer(tf.Module):
         if layout.words:
             ids = {word: i for i, word in enumerate(layout.words)}
             self._words = lookup_table(ids, tokenizer.unk_id)
+        self._takes_spaces = np.zeros(tokenizer.vocab_size, bool)
+        self._takes_spaces[[token.id for token in layout.added if token.lstrip]] = True
         self._special_ids = tokenizer.special_ids
         self._piece_ids = np.array(layout.piece_ids, np.int32)
         self._pieces_of = np.array(tokenizer.pieces_of_ids, np.int32)
@@ -108,7 +111,11 @@ class GraphSentencePieceTokenizer(tf.Module):
             places = [p.with_flat_values(tf.cast(p.flat_values, tf.int32) + shift) for p in places]
             columns.append([self._ids(found), *places])
         ids, starts, ends = (in_rows(column, parts) for column in zip(*columns, strict=True))
-        return ids, to_characters(strings, starts), to_characters(strings, ends)
+        starts, ends = to_characters(strings, starts), to_characters(strings, ends)
+        if not self._layout.bare_offsets:
+            return ids, starts, ends
+        whole = tf.gather(self._takes_spaces, ids.flat_values)
+        return ids, *without_spaces(strings, starts, ends, whole)
 
     def detokenize(self, ids):
         """Ids (B, L), dense or ragged, to strings (B,); special ids are dropped."""

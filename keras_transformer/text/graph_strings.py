@@ -3,11 +3,17 @@
 B strings, N parts of all of them
 """
 
+import re
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_text
 
+from keras_transformer.text.added_tokens import SPACES
 from keras_transformer.text.graph_ragged import keep, owners_of
+
+# Which code points are white space; the last stands for all beyond.
+IS_SPACE = np.array([re.match(f"[{SPACES}]", chr(code)) is not None for code in range(0x3002)])
 
 
 def clean_strings(strings):
@@ -95,3 +101,28 @@ def to_characters(strings, offsets):
     places = tf.gather(starts, first) + tf.cast(offsets.flat_values, tf.int64)
     found = tf.searchsorted(starts, places, out_type=tf.int64) - first
     return offsets.with_flat_values(tf.cast(found, tf.int32))
+
+
+def without_spaces(strings, starts, ends, whole):
+    """The places of pieces without the white space before them, and none of them empty.
+
+    Args:
+        strings: (B,) valid UTF-8.
+        starts, ends: ragged (B, None) int32, in characters.
+        whole: for each flat place whether it stays as it is.
+
+    Returns:
+        The new starts and ends.
+    """
+    codes = tf.strings.unicode_decode(strings, "UTF-8")  # (B, None)
+    solid = ~tf.gather(IS_SPACE, tf.minimum(codes.flat_values, len(IS_SPACE) - 1))  # (C,)
+    spots = tf.concat([tf.where(solid)[:, 0], [tf.size(solid, tf.int64)]], axis=0)
+    before = tf.cumsum(tf.cast(tf.concat([solid, [False]], axis=0), tf.int32), exclusive=True)
+    rows = owners_of(starts.row_lengths())
+    first = tf.cast(tf.gather(codes.row_starts(), rows), tf.int32)
+    lengths = tf.cast(tf.gather(codes.row_lengths(), rows), tf.int32)
+    old, end = starts.flat_values, ends.flat_values
+    after = tf.cast(tf.gather(spots, tf.gather(before, first + old)), tf.int32) - first
+    start = tf.where(whole, old, tf.minimum(after, end))
+    end = tf.where(whole, end, tf.minimum(tf.maximum(end, start + 1), lengths))
+    return starts.with_flat_values(start), ends.with_flat_values(end)

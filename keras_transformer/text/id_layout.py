@@ -31,6 +31,9 @@ class IdLayout:
             `Metaspace`: `"always"`, `"first"` (not after an added token) or `"never"`, and not
             where it starts with a space already.
         words: the string of each id, where ids are those of strings and not of pieces.
+        bare_offsets: whether a piece's place leaves out the white space that its `▁` stands for, as
+            with Hugging Face's tokenizers that split text there; a `▁` alone then has the place of
+            the character after it.
     """
 
     piece_ids: tuple[int, ...]
@@ -41,6 +44,7 @@ class IdLayout:
     language: int = -1
     prefix: str | None = None
     words: tuple[str, ...] = ()
+    bare_offsets: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Family:
         lstrip: the roles whose tokens take the white space before them.
         languages: its language codes.
         prefix: a function of the settings that returns `IdLayout.prefix`.
+        bare_offsets: as of `IdLayout`.
     """
 
     file_name: str
@@ -66,6 +71,7 @@ class Family:
     lstrip: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     prefix: object = lambda settings: None
+    bare_offsets: bool = False
 
 
 def plain_layout(processor) -> IdLayout:
@@ -117,6 +123,7 @@ def layout_of(processor, settings: dict, words=()) -> IdLayout:
         roles.pop("lang", -1),
         family.prefix(settings),
         tuple(words),
+        family.bare_offsets,
     )
 
 
@@ -199,15 +206,24 @@ def _metaspace(settings):
 _ENDS = {"pad": "<pad>", "eos": "</s>", "unk": "<unk>"}
 _BERT = {**_ENDS, "bos": "<s>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
 _LLAMA = {"unk": "<unk>", "bos": "<s>", "eos": "</s>", "pad": None}
-_T5 = Family("spiece.model", _with_extra_ids, _ENDS, "A eos", "A eos B eos")
+_T5 = Family("spiece.model", _with_extra_ids, _ENDS, "A eos", "A eos B eos", bare_offsets=True)
 _XLM = ("sentencepiece.bpe.model", _fairseq, _BERT, "cls A sep", "cls A sep sep B sep")
 FAMILIES = {
     "T5Tokenizer": _T5,
     "MT5Tokenizer": _T5,
-    "XLMRobertaTokenizer": Family(*_XLM),
-    "CamembertTokenizer": Family(_XLM[0], _camembert, *_XLM[2:], lstrip=("mask",)),
+    "XLMRobertaTokenizer": Family(*_XLM, bare_offsets=True),
+    "CamembertTokenizer": Family(
+        _XLM[0], _camembert, *_XLM[2:], lstrip=("mask",), bare_offsets=True
+    ),
     "MBartTokenizer": Family(
-        _XLM[0], _mbart, _BERT, "A eos lang", "A B eos lang", ("mask",), MBART
+        _XLM[0],
+        _mbart,
+        _BERT,
+        "A eos lang",
+        "A B eos lang",
+        ("mask",),
+        MBART,
+        bare_offsets=True,
     ),
     "MBart50Tokenizer": Family(
         _XLM[0], _mbart_50, _BERT, "lang A eos", "lang A B eos", ("mask",), MBART_50

@@ -2,18 +2,19 @@
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 
-import sentencepiece
-
 from keras_transformer.text import files
-from keras_transformer.text.added_tokens import AddedTokens
+from keras_transformer.text.added_tokens import SPACES, AddedTokens
 from keras_transformer.text.id_layout import layout_of, plain_layout
 from keras_transformer.text.sentencepiece_files import (
+    make_processor,
     read_folder,
     read_model,
     write_folder,
 )
+from keras_transformer.text.sentencepiece_proto import renumbered
 from keras_transformer.text.sentencepiece_training import train_model
 from keras_transformer.text.tokenizer import Tokenizer, max_length_of
 
@@ -27,6 +28,7 @@ TRIMS = {
     "first space": (lambda text: text.removeprefix(" "), "^ "),
     "spaces": (lambda text: text.strip(" "), r"^ +| +\z"),
 }
+_find_spaces = re.compile(f"[{SPACES}]*").match
 OPENS_CODE, CLOSES_CODE = ">>", "<<"  # around Marian's language codes
 
 
@@ -302,23 +304,28 @@ class SentencePieceTokenizer(Tokenizer):
 
     def _ids_alone(self, processor, texts):
         rows = processor.encode(texts)
-        if self._is_identity:
-            return rows
-        ids = self._layout.piece_ids
-        found = [[ids[i] for i in row] for row in rows]
+        if self._piece_ids is not None:
+            ids = self._piece_ids
+            rows = [[ids[i] for i in row] for row in rows]
         if self._layout.words:  # which may have what is unknown to the model
-            get, unknown, none = self._ids.get, self.unk_id, processor.unk_id()
-            for at in (i for i, row in enumerate(rows) if none in row):
-                pieces = processor.encode(texts[at], return_type=str)
-                found[at] = [get(piece, unknown) for piece in pieces]
-        return found
+            get, unknown = self._ids.get, self.unk_id
+            lacking = [i for i, row in enumerate(rows) if unknown in row]
+            cut = processor.encode([texts[i] for i in lacking], return_type=str)
+            for at, pieces in zip(lacking, cut, strict=True):
+                rows[at] = [get(piece, unknown) for piece in pieces]
+        return rows
 
     def _ids_with_offsets(self, processor, texts):
         found = processor.encode(texts, return_type="offset_mapping")
         if self._layout.words:
             get, unknown = self._ids.get, self.unk_id
             return [([get(p, unknown) for p in row["pieces"]], row["offsets"]) for row in found]
-        ids = self._layout.piece_ids
+        if self._layout.bare_offsets:
+            for text, row in zip(texts, found, strict=True):
+                row["offsets"] = _without_spaces(text, row["offsets"])
+        if self._piece_ids is None:
+            return [(row["ids"], row["offsets"]) for row in found]
+        ids = self._piece_ids
         return [([ids[i] for i in row["ids"]], row["offsets"]) for row in found]
 
     # Joining -------------------------------------------------------------------------------------
@@ -327,7 +334,7 @@ class SentencePieceTokenizer(Tokenizer):
         if self.spelled:
             texts = (b"".join([self.spelled[i] for i in row]) for row in rows)
             return [TRIMS[self.trim][0](text.decode("utf-8", "replace")) for text in texts]
-        if not self._is_identity:
+        if self._piece_ids is not None:
             pieces = self._piece_of
             rows = [[pieces[i] for i in row] for row in rows]
         return self._processor.decode(rows)
@@ -336,20 +343,18 @@ class SentencePieceTokenizer(Tokenizer):
 
     def _read(self, name, proto, settings=None, words=(), target_proto=None):
         self._arguments = proto, settings, tuple(words), target_proto
-        self._processor = self._bare = processor = _processor(proto, name)
+        processor = make_processor(proto, name)
         if settings is None:
             layout = plain_layout(processor)
         else:
             layout = layout_of(processor, settings, tuple(words))
         self._layout, self.template = layout, layout.template
-        if layout.prefix is not None:
-            self._bare = _processor(self.model_protos[1], name)
+        self._piece_ids = self._engines(processor, name)
         self._added = AddedTokens(layout.added)
         for role, id in layout.roles.items():
             setattr(self, f"{role}_id", id)
         self.max_length = max_length_of(settings or {})
         size = processor.get_piece_size()
-        self._is_identity = layout.piece_ids == tuple(range(size))
         self._piece_of = {id: i for i, id in reversed(list(enumerate(layout.piece_ids)))}
         pieces = [processor.id_to_piece(i) for i in range(size)]
         names = dict(zip(layout.piece_ids, pieces, strict=True))
@@ -373,6 +378,21 @@ class SentencePieceTokenizer(Tokenizer):
             for i in filter(processor.is_byte, range(size)):
                 self.spelled[layout.piece_ids[i]] = bytes([int(pieces[i][3:5], 16)])
 
+    def _engines(self, processor, name):
+        """Sets what cuts text, and returns the ids of its pieces; None where it gives ids itself.
+
+        It does if its pieces have the layout's numbers, which takes no time for each token. Where
+        several pieces share an id (those that are not in Marian's file), they cannot.
+        """
+        (proto, bare), ids = self.model_protos, self._layout.piece_ids
+        distinct = len(set(ids)) == len(ids)
+        if distinct and ids != tuple(range(len(ids))):
+            proto, bare = renumbered(proto, ids), renumbered(bare, ids)
+            processor = make_processor(proto, name)
+        self._processor = processor
+        self._bare = processor if self._layout.prefix is None else make_processor(bare, name)
+        return None if distinct else ids
+
     def __getstate__(self):
         return self._arguments
 
@@ -380,14 +400,10 @@ class SentencePieceTokenizer(Tokenizer):
         self._read("the pickled tokenizer", *arguments)
 
 
-def _processor(proto, name):
-    if not isinstance(proto, bytes):
-        raise TypeError(f"{name} must be bytes, got {type(proto).__name__}.")
-    processor = sentencepiece.SentencePieceProcessor()
-    try:
-        # An empty message would leave a processor that aborts on use.
-        if not proto or not processor.LoadFromSerializedProto(proto):
-            raise RuntimeError("it is empty")
-    except RuntimeError as error:
-        raise ValueError(f"{name} is no SentencePiece model: {error}.") from error
-    return processor
+def _without_spaces(text, offsets):
+    """The places of pieces without the white space before them, and none of them empty."""
+    found = []
+    for start, end in offsets:
+        start = _find_spaces(text, start, end).end()
+        found.append((start, min(max(end, start + 1), len(text))))
+    return found

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import sentencepiece
+
 from keras_transformer.text import files
 from keras_transformer.text.id_layout import FAMILIES, MODEL_TYPES, family_of
 from keras_transformer.text.sentencepiece_proto import model_from_json
@@ -93,3 +95,17 @@ def _read_words(path):
     if [ids[word] for word in words] != list(range(len(words))):
         raise ValueError(f"{path} must number its {len(words)} words from 0, each once.")
     return tuple(words)
+
+
+def make_processor(proto, name):
+    """The engine of a serialized model; `name` is what an error calls it."""
+    if not isinstance(proto, bytes):
+        raise TypeError(f"{name} must be bytes, got {type(proto).__name__}.")
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        # An empty message would leave a processor that aborts on use.
+        if not proto or not processor.LoadFromSerializedProto(proto):
+            raise RuntimeError("it is empty")
+    except RuntimeError as error:
+        raise ValueError(f"{name} is no SentencePiece model: {error}.") from error
+    return processor

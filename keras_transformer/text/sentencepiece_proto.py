@@ -1,4 +1,4 @@
-"""A SentencePiece model made from `tokenizer.json`, where a folder has lost its own.
+"""SentencePiece models as protocol buffers: with other numbers, or made from `tokenizer.json`.
 
 transformers 5 saves many tokenizers as `tokenizer.json` alone. That has all of the model in other
 words: the pieces with their scores, or merges by rank, and the table of normalisation.
@@ -62,6 +62,47 @@ def model_from_json(content: dict, settings: dict) -> bytes:
     normalizer = _field(2, _character_map(content.get("normalizer")))
     normalizer += _number(3, 1) + _number(4, not keeps_spaces) + _number(5, 1)
     return proto + _field(2, trainer) + _field(3, normalizer)
+
+
+def renumbered(proto: bytes, piece_ids) -> bytes:
+    """The serialized model whose pieces have other numbers, so that it cuts text into these.
+
+    What is cut depends on the pieces' scores alone. Numbers between become control pieces, which
+    no text has.
+
+    Args:
+        proto: the serialized model.
+        piece_ids: for each of its pieces another number.
+    """
+    pieces, others = [], []
+    for number, content in _fields(proto):
+        (pieces if number == 1 else others).append(_field(number, content))
+    found = dict(zip(piece_ids, pieces, strict=True))
+    for id in range(max(found)):
+        if id not in found:
+            filler = _field(1, f"<no piece has number {id}>".encode()) + _number(3, CONTROL)
+            found[id] = _field(1, filler)
+    return b"".join([*(found[id] for id in sorted(found)), *others])
+
+
+def _fields(content):
+    """The fields of a protocol buffer that holds no plain numbers, as (number, bytes)."""
+    at = 0
+    while at < len(content):
+        tag, at = _read_varint(content, at)
+        size, at = _read_varint(content, at)
+        yield tag >> 3, content[at : at + size]
+        at += size
+
+
+def _read_varint(content, at):
+    value = shift = 0
+    while True:
+        byte, at = content[at], at + 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
 
 
 def _scores(model):

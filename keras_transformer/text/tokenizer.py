@@ -306,7 +306,12 @@ def _clean_lines(texts, name):
         raise TypeError(
             f"{name} must be a string or a list of strings, got {type(texts).__name__}."
         )
-    return [clean(text, f"{name}[{i}]") for i, text in enumerate(texts)]
+    lines = list(texts)
+    try:
+        "".join(lines).encode("utf-8")  # at once, which is quick, and mostly enough
+        return lines
+    except (TypeError, UnicodeEncodeError):
+        return [clean(text, f"{name}[{i}]") for i, text in enumerate(lines)]
 
 
 def _slice(part, start, end):
