@@ -58,12 +58,16 @@ def read_modules(folder):
     return encoder, settings
 
 
-def read_max_length(folder, encoder_folder):
-    """Tokens of an input, special ones included, after which the library cuts; None for no limit.
+def read_encoding(folder, encoder_folder):
+    """How the library cuts and writes an input.
 
     Args:
         folder: the model's folder.
         encoder_folder: that of its encoder, as `read_modules` found it.
+
+    Returns:
+        `(limit, lowers)`: the tokens, special ones included, after which it cuts, None for no
+        limit; and whether it lower-cases texts before its tokenizer sees them.
 
     Raises:
         ValueError: the file is damaged.
@@ -72,13 +76,13 @@ def read_max_length(folder, encoder_folder):
         path = place / ENCODER_CONFIG
         if path.is_file():
             fields = read_json(path)
-            limit = fields.get("max_seq_length") if isinstance(fields, dict) else None
-            if limit is None:
-                return None
-            if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            fields = fields if isinstance(fields, dict) else {}
+            limit = fields.get("max_seq_length")
+            whole = isinstance(limit, int) and not isinstance(limit, bool)
+            if limit is not None and (not whole or limit < 1):
                 raise ValueError(f"{path}: max_seq_length must be a positive integer; got {limit}")
-            return limit
-    return None
+            return limit, fields.get("do_lower_case") is True
+    return None, False
 
 
 def read_pooling(path):

@@ -6,7 +6,7 @@ B texts, D width
 import numpy as np
 
 from keras_transformer.checkpoints.hub import find_folder
-from keras_transformer.checkpoints.sentence_transformers import read_max_length, read_modules
+from keras_transformer.checkpoints.sentence_transformers import read_encoding, read_modules
 from keras_transformer.models import SentenceEmbedder
 from keras_transformer.tasks.task import Task, list_of_strings
 from keras_transformer.text import Tokenizer
@@ -63,8 +63,15 @@ class TextEmbedder(Task):
     def from_pretrained(cls, name, revision=None, dtype=None, **arguments):
         folder = find_folder(name, revision)
         encoder_folder, _ = read_modules(folder)
-        limit = read_max_length(folder, encoder_folder)
+        limit, lowers = read_encoding(folder, encoder_folder)
+        tokenizer = Tokenizer.load(encoder_folder)
+        if lowers and tokenizer.encode("ABC") != tokenizer.encode("abc"):
+            raise ValueError(
+                f"{folder} asks for texts to be lower-cased (do_lower_case), which its tokenizer "
+                "does not do and a TextEmbedder does not do for it; lower-case your texts, and set "
+                "do_lower_case to false."
+            )
         model = cls.model_class.from_pretrained(folder, dtype=dtype)
         if limit is not None:
             arguments.setdefault("max_length", min(limit, model.config.max_length))
-        return cls(model, Tokenizer.load(encoder_folder), **arguments)
+        return cls(model, tokenizer, **arguments)

@@ -35,3 +35,20 @@ def test_a_folder_says_how_long_a_text_may_be(tmp_path, monkeypatch, limit, expe
     path.write_text(json.dumps({"max_seq_length": "long"}))
     with pytest.raises(ValueError, match="max_seq_length must be a positive integer"):
         TextEmbedder.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_a_folder_that_asks_for_lower_case_needs_a_tokenizer_that_makes_it(tmp_path, lowercase):
+    lines = [["Abc ABC abc aBC"]]
+    tokenizer = text.WordPieceTokenizer.train(lines, 11 if lowercase else 16, lowercase=lowercase)
+    settings = models.EncoderConfig(
+        vocab_size=tokenizer.vocab_size, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16
+    )
+    TextEmbedder(models.SentenceEmbedder(settings), tokenizer).save_pretrained(tmp_path)
+    path = tmp_path / "sentence_bert_config.json"
+    path.write_text(json.dumps({"max_seq_length": 16, "do_lower_case": True}))
+    if lowercase:
+        assert TextEmbedder.from_pretrained(tmp_path).max_length == 16
+    else:
+        with pytest.raises(ValueError, match="do_lower_case"):
+            TextEmbedder.from_pretrained(tmp_path)
