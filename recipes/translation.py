@@ -146,7 +146,9 @@ PRESETS = {
     ),
     "multi30k": (
         "Multi30k en-de, cased text as written; detokenised output, sacrebleu's 13a.",
-        Settings(RUNS / "multi30k", corpus="raw", source="en", target="de"),
+        Settings(
+            RUNS / "multi30k", corpus="raw", source="en", target="de", vocab_size=6000, steps=4000
+        ),
     ),
     "files": (
         "Your own parallel text: train.SRC, train.TGT, and likewise val and test, in --data-dir.",
