@@ -65,6 +65,7 @@ PRESETS = {
             max_length=64,
             truncate=True,
             num_layers=1,
+            epochs=5,
             batch_size=64,
             learning_rate=3e-3,
             pooling="mean",

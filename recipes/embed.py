@@ -56,6 +56,7 @@ PRESETS = {
             vocab_size=6000,
             max_length=64,
             truncate=True,
+            epochs=8,
             batch_size=128,
             dropout=0.0,
             learning_rate=2e-3,

@@ -80,7 +80,7 @@ class Settings:
 PRESETS = {
     "quickstart": (
         "Characters of the Python library's source; generated on the spot, some minutes.",
-        Settings(runs.RUNS / "pretrain_decoder", block_length=96, batch_size=32, steps=1500),
+        Settings(runs.RUNS / "pretrain_decoder", block_length=96, batch_size=32, steps=1000),
     ),
     "shakespeare-cpu": (
         "nanoGPT's setting for CPUs: 4 layers, width 128, blocks of 64, 2,000 steps of 12.",

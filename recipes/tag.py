@@ -54,6 +54,7 @@ PRESETS = {
             vocab_size=6000,
             truncate=True,
             dropout=0.0,
+            epochs=8,
             batch_size=64,
             learning_rate=3e-3,
         ),
