@@ -84,7 +84,7 @@ PRESETS = {
     ),
     "shakespeare-cpu": (
         "nanoGPT's setting for CPUs: 4 layers, width 128, blocks of 64, 2,000 steps of 12.",
-        Settings(runs.RUNS / "shakespeare-cpu"),
+        Settings(runs.RUNS / "shakespeare-cpu", learning_rate=2e-3),
     ),
     "shakespeare-minutes": (
         "The same size with larger batches, a higher rate and rotary positions.",
@@ -93,7 +93,7 @@ PRESETS = {
             positions="rotary",
             batch_size=48,
             block_length=96,
-            steps=2500,
+            steps=1700,
             learning_rate=4e-3,
             warmup_steps=150,
         ),
