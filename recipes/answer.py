@@ -50,11 +50,8 @@ PRESETS = {
         Settings(
             runs.RUNS / "answer",
             corpus="sentences",
-            vocab_size=1200,
+            vocab_size=3000,
             dropout=0.0,
-            batch_size=64,
-            learning_rate=2e-3,
-            epochs=10,
         ),
     ),
     "squad": (
@@ -119,7 +116,7 @@ def main(settings):
 def read_corpus(settings):
     """Questions for training, validation and test; None where there are none."""
     if settings.corpus == "sentences":
-        sizes, seeds = (12_000, 500, 1_000), (3 * settings.seed + part for part in range(3))
+        sizes, seeds = (40_000, 500, 1_000), (3 * settings.seed + part for part in range(3))
         return [sentences.asked(*part) for part in zip(sizes, seeds, strict=True)]
     if settings.corpus == "files":
         train, valid, test = splits.read_splits(settings.data_dir, (".json",), data.read_squad)

@@ -149,6 +149,7 @@ def make_model(settings, head, tokenizer, **arguments):
         dropout=settings.dropout,
         attention_dropout=settings.dropout,
         num_segments=2,
+        positions="rotary",
         norm_first=True,
         embedding_norm=False,
         pad_id=tokenizer.pad_id,

@@ -54,7 +54,7 @@ def tagged(size, seed=0, languages=tuple(dates.LANGUAGES)):
 
 
 def asked(size, seed=0, unanswerable=0.2):
-    """Questions on English sentences about territories, a date and an amount of each.
+    """Questions on English sentences: of one to three territories a date and an amount.
 
     Args:
         size: number of questions.
@@ -112,7 +112,7 @@ def _question(rng, id, territories, unanswerable):
         {"territory": place, "date": dates.english(_day(rng), "long"), "amount": _amount(rng, "en")}
         for place in chosen
     ]
-    told, hidden = facts[:3], facts[3]
+    told, hidden = facts[: rng.randint(1, 3)], facts[3]
     context, starts = "", []
     for fact in told:
         starts.append({})
@@ -122,7 +122,7 @@ def _question(rng, id, territories, unanswerable):
             context += fact[key]
         context += ". "
     wanted = rng.choice(list(QUESTIONS))
-    number = rng.randrange(3)
+    number = rng.randrange(len(told))
     is_impossible = rng.random() < unanswerable
     fact = hidden if is_impossible else told[number]
     question = rng.choice(QUESTIONS[wanted]).format(**fact)
