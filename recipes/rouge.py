@@ -42,7 +42,8 @@ def scores(found, wanted, words="english"):
 class Words:
     """Words of any language, and each sign of the scripts that write no spaces."""
 
-    PATTERN = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]|\w+")
+    SIGNS = r"\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff"
+    PATTERN = re.compile(rf"[{SIGNS}]|[^\W{SIGNS}]+")
 
     def tokenize(self, line):
         """The words of a line.

@@ -192,6 +192,8 @@ class Examples:
 def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
     finetuning.check(settings)
+    if settings.validation_texts < 1:
+        raise ValueError(f"validation_texts must be at least 1; got {settings.validation_texts}.")
     watch = runs.Stopwatch()
     report = explain.Report(f"Summaries: {settings.run_dir.name}", __doc__.split("\n")[0])
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)

@@ -24,7 +24,8 @@ def export_translator(
       hypotheses, an empty string with score -inf fills up.
     - `translate_tokens`: `encoder_token_ids` (B, S) int32, each row with its special tokens, such
       as the end, and filled up with `pad_id`, to `sequences` (B, n_best, L) int32, `lengths`
-      (B, n_best) int32 and `scores` (B, n_best) float32. Ids outside of the vocabulary are an InvalidArgumentError.
+      (B, n_best) int32 and `scores` (B, n_best) float32. Ids outside of the vocabulary are an
+      InvalidArgumentError.
 
     There is nobody to tell inside a graph: a text longer than `translator.max_length` tokens is
     cut to them, as `truncate=True` does, and so are token ids. An empty text gives an empty
