@@ -32,7 +32,7 @@ def write(path, records):
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
-    for n, (split, size) in enumerate({"train": 64, "val": 12, "test": 16}.items()):
+    for n, (split, size) in enumerate({"train": 96, "val": 12, "test": 16}.items()):
         write(folder / f"{split}.jsonl", records_of(size, n))
     return folder
 
@@ -47,7 +47,7 @@ def tiny(corpus, run_dir, **changes):
         num_heads=2,
         dropout=0.0,
         max_length=24,
-        tokens_per_batch=128,
+        tokens_per_batch=64,
         num_shapes=1,
         epochs=2,
         learning_rate=1e-2,
@@ -61,7 +61,7 @@ def tiny(corpus, run_dir, **changes):
 
 @pytest.fixture(scope="module")
 def run(corpus, tmp_path_factory):
-    settings = tiny(corpus, tmp_path_factory.mktemp("runs") / "whole", epochs=8)
+    settings = tiny(corpus, tmp_path_factory.mktemp("runs") / "whole", epochs=12)
     summarise.main(settings)
     return settings
 
