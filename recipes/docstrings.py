@@ -11,7 +11,7 @@ are installed. Everything of one name, such as all methods called `get_config`, 
 so that no summary of the test was learned by heart from another class.
 
     >>> pairs = corpus(packages=()).test
-    >>> len(pairs) > 100, pairs.texts[0].index("(") > 0
+    >>> len(pairs) > 50, pairs.texts[0].index("(") > 0
     (True, True)
 """
 
