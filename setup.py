@@ -32,6 +32,7 @@ PEERS = [  # what the tests of families and checkpoints compare with
 RECIPES = [
     "babel>=2.18,<3",
     "plotly>=7.1,<8",
+    "rouge-score>=0.1.2,<0.2",
     "tensorboard>=2.20,<3",
     "tyro>=1.0,<2",
 ]

@@ -347,8 +347,11 @@ def moving_average(model):
 
 
 def count_tokens(batches, step):
-    """Real tokens of a batch."""
-    return int(batches.batch(*divmod(step, len(batches)))[0]["padding_mask"].sum())
+    """Real tokens of a batch; of source and target where it has both."""
+    x = batches.batch(*divmod(step, len(batches)))[0]
+    if "padding_mask" in x:
+        return int(x["padding_mask"].sum())
+    return tuple(int(x[f"{side}_padding_mask"].sum()) for side in ("encoder", "decoder"))
 
 
 @contextlib.contextmanager

@@ -29,11 +29,12 @@ class ParallelBatches(PlannedBatches):
     Args:
         source, target: paths of parallel files, or lists of str. Or a `ParallelText` as `source`.
         tokenizer: with `encode(list of str)`, which adds no special ids, `pad_id`, `bos_id`,
-            `eos_id` and, for a cache, `fingerprint`.
+            `eos_id` and, for a cache, `fingerprint`. Where it has a `template` that adds special
+            ids, both sides get these, else the end.
         tokens_per_batch: target slots of a batch, padding included: a shape has
             `tokens_per_batch // T` rows.
         seed: int of 0 or more.
-        max_length: the longest source and target allowed, end or beginning included. `None`: any.
+        max_length: the longest source and target allowed, special ids included. `None`: any.
         truncate: cut longer pairs, which are counted in `num_truncated`, instead of refusing them.
         num_shapes: the most shapes allowed. Each costs a compilation, and spares padding.
         max_padding: a share of all slots, 0 to 1: the fewest shapes with at most so much padding
@@ -41,6 +42,8 @@ class ParallelBatches(PlannedBatches):
         shuffle: `False` for the same order in all epochs, for validation.
         cache_dir: folder that keeps the token ids of the corpus, so that the next run need not
             tokenise. `None`: no cache.
+        target_tokenizer: that of the target, where it is another one for the same ids.
+        start_id: what the decoder reads first; `None`: `bos_id`.
         **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
 
     Returns:
@@ -81,6 +84,8 @@ class ParallelBatches(PlannedBatches):
         max_padding=0.0,
         shuffle=True,
         cache_dir=None,
+        target_tokenizer=None,
+        start_id=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -92,19 +97,24 @@ class ParallelBatches(PlannedBatches):
         check_share("max_padding", max_padding)
         if tokenizer is None:
             raise TypeError("tokenizer is missing")
-        self.pad_id, self.bos_id = tokenizer.pad_id, tokenizer.bos_id
+        self.pad_id = max(tokenizer.pad_id, 0)
+        self.start_id = tokenizer.bos_id if start_id is None else start_id
+        check_int("start_id", self.start_id, 0)
         self.seed, self.shuffle, self.tokens_per_batch = seed, shuffle, tokens_per_batch
         text = _text(source, target)
         self.num_blank = text.num_blank
-        sides = [
-            tokenize(lines, tokenizer, cache_dir).append(tokenizer.eos_id)
-            for lines in (text.source, text.target)
-        ]
+        tokenizers = tokenizer, target_tokenizer or tokenizer
+        tokens = [tokenize(text.source, tokenizers[0], cache_dir)]
+        tokens += [tokenize(text.target, tokenizers[1], cache_dir)]
+        around = [special_ids(own) for own in tokenizers]
+        sides = [side.between(*ids) for side, ids in zip(tokens, around, strict=True)]
         self.num_truncated = 0
         if max_length is not None:
             long = np.maximum(sides[0].lengths, sides[1].lengths) > max_length
             if truncate:
-                sides = [side.truncate(max_length) for side in sides]
+                rooms = [max_length - len(before) - len(after) for before, after in around]
+                tokens = [side.truncate(room) for side, room in zip(tokens, rooms, strict=True)]
+                sides = [side.between(*ids) for side, ids in zip(tokens, around, strict=True)]
                 self.num_truncated = int(long.sum())
             elif long.any():
                 raise ValueError(_too_long(text, sides, int(long.argmax()), max_length))
@@ -163,7 +173,7 @@ class ParallelBatches(PlannedBatches):
         source, source_mask = self._source.rows(pairs, shape.rows, shape.source)  # (R, S)
         target, target_mask = self._target.rows(pairs, shape.rows, shape.target)  # (R, T)
         shifted = np.empty_like(target)  # (R, T)
-        shifted[:, 0] = self.bos_id
+        shifted[:, 0] = self.start_id
         shifted[:, 1:] = target[:, :-1]
         x = {
             "encoder_token_ids": np.where(source_mask, source, self.pad_id).astype("int32"),
@@ -172,6 +182,16 @@ class ParallelBatches(PlannedBatches):
             "decoder_padding_mask": target_mask,
         }
         return x, np.where(target_mask, target, IGNORED).astype("int32")
+
+
+def special_ids(tokenizer):
+    """The ids before and after those of a text: of the template, or the end alone."""
+    template = getattr(tokenizer, "template", None)
+    parts = [] if template is None else [part for part, _ in template.single]
+    if len(parts) <= 1:
+        return [], [tokenizer.eos_id]
+    place = next(i for i, part in enumerate(parts) if isinstance(part, str))
+    return parts[:place], parts[place + 1 :]
 
 
 def _text(source, target):

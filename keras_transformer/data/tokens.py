@@ -25,18 +25,19 @@ class Tokens:
         self.ids, self.lengths = ids, lengths
         self.starts = np.cumsum(lengths, dtype="int64") - lengths  # (N,)
 
-    def append(self, token_id):
-        """The sequences with `token_id` behind each."""
-        ends = np.cumsum(self.lengths, dtype="int64")
-        return Tokens(np.insert(self.ids, ends, token_id), self.lengths + 1)
+    def between(self, before, after):
+        """The sequences with the ids `before` and `after` around each."""
+        ends = np.repeat(np.cumsum(self.lengths, dtype="int64"), len(after))
+        ids = np.insert(self.ids, ends, np.tile(np.array(after, "int32"), len(self.lengths)))
+        lengths = self.lengths + len(after)
+        starts = np.repeat(np.cumsum(lengths, dtype="int64") - lengths, len(before))
+        ids = np.insert(ids, starts, np.tile(np.array(before, "int32"), len(self.lengths)))
+        return Tokens(ids, lengths + len(before))
 
     def truncate(self, max_length):
-        """The sequences cut to `max_length` ids, of which the last stays as it is: the end."""
-        keep = np.minimum(self.lengths, max_length)
+        """The sequences cut to `max_length` ids."""
         position = np.arange(len(self.ids)) - np.repeat(self.starts, self.lengths)
-        kept = position < np.repeat(keep, self.lengths) - 1
-        kept |= position == np.repeat(self.lengths, self.lengths) - 1
-        return Tokens(self.ids[kept], keep)
+        return Tokens(self.ids[position < max_length], np.minimum(self.lengths, max_length))
 
     def rows(self, indices, num_rows, length):
         """The sequences `indices` side by side, and empty rows up to `num_rows`.

@@ -6,6 +6,7 @@ B texts, S source tokens, L target tokens at most
 import tensorflow as tf
 
 from keras_transformer.generation.inputs import MASK, TOKENS
+from keras_transformer.text.graph_template import GraphTemplate
 
 
 class GraphTranslator(tf.Module):
@@ -22,6 +23,8 @@ class GraphTranslator(tf.Module):
         super().__init__(name="translator")
         model = translator.model
         self.tokenizer = translator.tokenizer.graph_twin()
+        self.apply_template = GraphTemplate(translator.template, model.config.pad_id)
+        self._num_known = translator.tokenizer.vocab_size
         self.model_weights = [variable.value for variable in model.weights]
         self._config = model.config
         self._limits = tuple(limits.tolist())
@@ -48,14 +51,14 @@ class GraphTranslator(tf.Module):
         """The best translation of each text: (B,) strings to (B,) strings and scores."""
         found = self._best(*self.encode(texts))
         return {
-            "translations": self.decode(found.sequences)[:, 0],
+            "translations": self.decode(found)[:, 0],
             "scores": found.scores[:, 0],
         }
 
     def translate_n_best(self, texts):
         """The n best translations of each text: (B,) strings to (B, n_best) strings and scores."""
         found = self._several(*self.encode(texts))
-        return {"translations": self.decode(found.sequences), "scores": found.scores}
+        return {"translations": self.decode(found), "scores": found.scores}
 
     def translate_tokens(self, encoder_token_ids):
         """The n best targets of rows of token ids (B, S)."""
@@ -74,23 +77,23 @@ class GraphTranslator(tf.Module):
         return self._several(tokens, mask, limits)._asdict()
 
     def encode(self, texts):
-        """Texts (B,) to ids (B, S) with their end, mask (B, S), and limits (B,) of the targets."""
+        """Texts (B,) to ids (B, S) with special tokens, mask (B, S), and limits (B,) of targets."""
         ids = self.tokenizer.tokenize(texts)  # ragged (B, None)
-        empty = ids.row_lengths() == 0
-        end = tf.fill([tf.shape(texts)[0], 1], self._config.eos_id)
-        ids = tf.concat([ids[:, : self._max_length - 1], end], axis=1)
-        lengths = tf.cast(ids.row_lengths(), tf.int32)  # (B,)
-        tokens = _with_a_column(ids.to_tensor(self._config.pad_id), self._config.pad_id)
-        mask = tf.sequence_mask(lengths, tf.shape(tokens)[1])
+        inputs = self.apply_template(ids, max_length=self._max_length)
+        mask = inputs["padding_mask"]  # (B, S)
+        lengths = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)  # (B,)
         # A limit of 0 is no step: an empty translation of score 0.
-        return tokens, mask, tf.where(empty, 0, tf.gather(self._limits, lengths))
+        limits = tf.where(ids.row_lengths() == 0, 0, tf.gather(self._limits, lengths))
+        return inputs["token_ids"], mask, limits
 
-    def decode(self, sequences):
-        """Ids (B, n_best, L) to texts (B, n_best)."""
-        shape = tf.shape(sequences)
-        rows = tf.reshape(sequences, [shape[0] * shape[1], shape[2]])
-        texts = tf.reshape(self.tokenizer.detokenize(rows), shape[:2])
-        return tf.ensure_shape(texts, [None, sequences.shape[1]])
+    def decode(self, found):
+        """The texts (B, n_best) of what was `Generated`."""
+        shape = tf.shape(found.sequences)
+        rows = tf.reshape(found.sequences, [shape[0] * shape[1], shape[2]])
+        kept = tf.sequence_mask(tf.reshape(found.lengths, [-1]), shape[2])
+        kept &= rows < self._num_known  # a model may have room for more than its tokenizer has
+        texts = self.tokenizer.detokenize(tf.ragged.boolean_mask(rows, kept))
+        return tf.ensure_shape(tf.reshape(texts, shape[:2]), [None, found.sequences.shape[1]])
 
 
 def _decode(method, model, tokens, mask, limits):

@@ -8,11 +8,10 @@ import keras
 
 import keras_transformer
 from keras_transformer.export.folder import MARK, replacing_folder
-from keras_transformer.tasks.translator import search_method
 
 
 def export_translator(
-    translator, path, *, beam_size=5, length_penalty=1.0, n_best=None, max_new_tokens=None
+    translator, path, *, beam_size=None, length_penalty=None, n_best=None, max_new_tokens=None
 ):
     """Writes a SavedModel that takes strings and returns translations, tokenizer and search inside.
 
@@ -23,9 +22,10 @@ def export_translator(
       float32.
     - `translate_n_best`: the same, with outputs (B, n_best), best first. Where a text has fewer
       hypotheses, an empty string with score -inf fills up.
-    - `translate_tokens`: `encoder_token_ids` (B, S) int32, each row ending in `eos_id` and filled
-      up with `pad_id`, to `sequences` (B, n_best, L) int32, `lengths` (B, n_best) int32 and
-      `scores` (B, n_best) float32. Ids outside of the vocabulary are an InvalidArgumentError.
+    - `translate_tokens`: `encoder_token_ids` (B, S) int32, each row with its special tokens, such
+      as the end, and filled up with `pad_id`, to `sequences` (B, n_best, L) int32, `lengths`
+      (B, n_best) int32 and `scores` (B, n_best) float32. Ids outside of the vocabulary are an
+      InvalidArgumentError.
 
     There is nobody to tell inside a graph: a text longer than `translator.max_length` tokens is
     cut to them, as `truncate=True` does, and so are token ids. An empty text gives an empty
@@ -35,7 +35,7 @@ def export_translator(
         translator: a `tasks.Translator`.
         path: the folder to write. It appears whole or not at all. An earlier export is replaced;
             any other folder with something in it is refused.
-        beam_size: hypotheses kept for each text; 1 is greedy search.
+        beam_size: hypotheses kept for each text; 1 is greedy search. By default as in `Translator`.
         length_penalty: as in `Translator`.
         n_best: translations of each text in the second and third signature; by default
             `beam_size`.
@@ -62,9 +62,12 @@ def export_translator(
     ['serving_default', 'translate_n_best', 'translate_tokens']
     """
     check_backend(translator)
+    beam_size = translator.decoding.beam_size if beam_size is None else beam_size
+    if length_penalty is None:
+        length_penalty = translator.decoding.length_penalty
     n_best = beam_size if n_best is None else n_best
-    best = search_method(beam_size, length_penalty, 1)
-    several = search_method(beam_size, length_penalty, n_best)
+    best = translator.decoding.method(beam_size, length_penalty, 1)
+    several = translator.decoding.method(beam_size, length_penalty, n_best)
     limits = translator.target_limits(max_new_tokens)
     settings = {
         "keras_transformer": keras_transformer.__version__,

@@ -137,7 +137,7 @@ class BeamSearch:
         source = None
         if self.coverage_penalty:
             source = model.source_mask(state)  # (B, S)
-        rows = prompt.repeat(self.beam_size)
+        rows = prompt._replace(limits=limits).repeat(self.beam_size)
 
         def unfinished(beams, state):
             return ops.any(ops.logical_not(beams.done))

@@ -92,6 +92,7 @@ class ContrastiveSearch:
         prompt = prompt_of(model, inputs)
         batch = ops.shape(prompt.tokens)[0]
         limits = as_limits(limits, max_new_tokens, batch)
+        prompt = prompt._replace(limits=limits)
         state = model.start(inputs, max_new_tokens + 1, beams=width)
         last = ops.repeat(prompt.last(), width, axis=0)[:, None]
         hidden, state = model.step_hidden(last, state)  # (B·C, 1, D)

@@ -81,7 +81,7 @@ class DiverseBeamSearch(BeamSearch):
         limits = as_limits(limits, max_new_tokens, batch)
         lengths = ops.cast(ops.arange(1, max_new_tokens + 1, dtype="int32"), "float32")
         penalties = as_length_penalty(self.length_penalty)(lengths)  # (L,)
-        rows = prompt.repeat(width)
+        rows = prompt._replace(limits=limits).repeat(width)
 
         def unfinished(groups, state):
             return ops.any(ops.stack([ops.any(ops.logical_not(beams.done)) for beams in groups]))

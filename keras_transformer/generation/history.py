@@ -14,10 +14,12 @@ class Prompt(NamedTuple):
     Attributes:
         tokens: (B, P) int32; padding stands on the left. Of an encoder-decoder it is `bos_id`.
         mask: (B, P) boolean, True = real token.
+        limits: (B,) int32, how many new tokens each row may get, where that is known.
     """
 
     tokens: object
     mask: object
+    limits: object = None
 
     def last(self):
         """(B,) int32: what the first step is given."""
@@ -25,7 +27,9 @@ class Prompt(NamedTuple):
 
     def repeat(self, times):
         """Each row `times` times, side by side."""
-        return self if times == 1 else Prompt(*(ops.repeat(x, times, axis=0) for x in self))
+        if times == 1:
+            return self
+        return Prompt(*(None if x is None else ops.repeat(x, times, axis=0) for x in self))
 
 
 def prompt_of(model, inputs):
@@ -46,6 +50,7 @@ class History(NamedTuple):
         end: int32 scalar, the place in W that the next token takes.
         step: int32 scalar, the number of tokens generated so far.
         config: the model's configuration, with `vocab_size`, `eos_id` and so on.
+        limits: (N,) int32, how many tokens each row may get.
 
     Example:
 
@@ -62,6 +67,7 @@ class History(NamedTuple):
     end: object
     step: object
     config: object
+    limits: object = None
 
     @classmethod
     def of(cls, prompt, tokens, step, config):
@@ -78,6 +84,7 @@ class History(NamedTuple):
             end=ops.shape(prompt.tokens)[1] + step,
             step=step,
             config=config,
+            limits=prompt.limits,
         )
 
     def last(self, count):

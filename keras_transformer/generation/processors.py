@@ -294,6 +294,35 @@ def ForcedFirstToken(token):
     return PrefixForcing((token,))
 
 
+@dataclass(frozen=True)
+class ForcedLastToken:
+    """The last token that the limit allows is this one, as BART's summaries always end.
+
+    A forced token has score 0 in beam search, as if it were certain.
+
+    Args:
+        token: its id, mostly that of the end.
+
+    Raises:
+        ValueError: from `generate`: an id outside of the vocabulary.
+
+    Example:
+
+    >>> ForcedLastToken(2).token
+    2
+    """
+
+    token: int
+
+    def check(self, config, limits):
+        """Refuses an id outside of the vocabulary."""
+        check_tokens("token", [self.token], config)
+
+    def __call__(self, scores, history):
+        token = ops.full_like(history.limits, self.token)
+        return force(scores, token, history.step == history.limits - 1)
+
+
 def force(scores, token, where):
     """Scores (N, V) that are 0 for `token` (N,) and -inf else, in rows `where` (N,)."""
     vocabulary = ops.arange(scores.shape[-1], dtype="int32")

@@ -86,9 +86,8 @@ class TokenLoop:
         room = max_new_tokens + self.room
         ahead = {"lookahead": self.room} if self.room else {}
         state = model.start(inputs, room, beams=self.rows, **ahead)
-        if self.rows != 1:
-            limits = ops.repeat(limits, self.rows, axis=0)
-        prompt = prompt.repeat(self.rows)
+        prompt = prompt._replace(limits=limits).repeat(self.rows)
+        limits = prompt.limits
         rows = batch * self.rows
         search = Search(
             step=ops.zeros((), "int32"),

@@ -50,7 +50,7 @@ class TransformerConfig(Config):
         output_bias: whether logits have a bias.
         pad_id: token that fills rows up.
         bos_id: token that the decoder's input starts with.
-        eos_id: token that ends a sequence.
+        eos_id: token that ends a sequence, or several that do.
 
     Raises:
         ValueError: a value is out of its range; the message names it.
@@ -78,7 +78,7 @@ class TransformerConfig(Config):
     share_embeddings: str = "all"
     pad_id: int = 0
     bos_id: int = 2
-    eos_id: int = 3
+    eos_id: int | tuple[int, ...] = 3
     head_dim: int | None = None
     positions: str = "sinusoidal"
     position_options: dict = dataclasses.field(default_factory=dict)
@@ -106,8 +106,11 @@ class TransformerConfig(Config):
                 "hidden_dim must be even, since positions are pairs of sine and cosine; "
                 f"received {self.hidden_dim}"
             )
-        for name in ("pad_id", "bos_id", "eos_id"):
-            token = getattr(self, name)
+        if isinstance(self.eos_id, list):  # from JSON
+            object.__setattr__(self, "eos_id", tuple(self.eos_id))
+        ends = self.eos_id if isinstance(self.eos_id, tuple) and self.eos_id else [self.eos_id]
+        named = [("pad_id", self.pad_id), ("bos_id", self.bos_id), *(("eos_id", x) for x in ends)]
+        for name, token in named:
             if not isinstance(token, int) or not 0 <= token < self.vocab_size:
                 raise ValueError(
                     f"{name} must be a token of the vocabulary, in [0, {self.vocab_size}); "

@@ -8,6 +8,7 @@ B batch, T length, D width, C classes
 import keras
 from keras import ops
 
+from keras_transformer.generation.decoding import is_end
 from keras_transformer.layers.checks import check_choice
 from keras_transformer.models.encoder_heads import SequenceClassifier, SpanExtractor
 from keras_transformer.models.head import Head
@@ -119,7 +120,7 @@ class Seq2SeqClassifier(ReadsTwice, SequenceClassifier):
 
     def call(self, inputs, training=None):
         hidden, inputs = self.read(inputs, training)
-        ends = ends_of(inputs["token_ids"], inputs["padding_mask"], self.config.eos_id)
+        ends = ends_of(inputs["token_ids"], inputs["padding_mask"], self.config)
         return self.classify(hidden, ends, training)
 
     def get_config(self):
@@ -181,10 +182,10 @@ def named(inputs):
     }
 
 
-def ends_of(token_ids, padding_mask, eos_id):
-    """Which real tokens (B, T) end a text; all of them where none is `eos_id`."""
+def ends_of(token_ids, padding_mask, config):
+    """Which real tokens (B, T) end a text; all of them where none is `config.eos_id`."""
     real = ops.ones_like(token_ids, dtype="bool")
     if padding_mask is not None:
         real = ops.cast(padding_mask, "bool")
-    ends = real & (token_ids == eos_id)
+    ends = real & is_end(token_ids, config)
     return ends | (real & ~ops.any(ends, axis=1, keepdims=True))

@@ -1,5 +1,6 @@
 """Strings in, answers out: a model with its tokenizer, for one job."""
 
+from keras_transformer.tasks.decoding_defaults import DecodingDefaults
 from keras_transformer.tasks.entity_tagger import Entity, EntityTagger
 from keras_transformer.tasks.evaluation import evaluate
 from keras_transformer.tasks.loading import load_task
@@ -23,6 +24,7 @@ __all__ = [
     "Candidate",
     "Classification",
     "Continuation",
+    "DecodingDefaults",
     "Entity",
     "EntityTagger",
     "Filling",

@@ -1,8 +1,9 @@
-"""Translation: strings in, strings out.
+"""Text to text, such as translation and summaries: strings in, strings out.
 
 B texts, S source tokens, T target tokens
 """
 
+import dataclasses
 import warnings
 from pathlib import Path
 
@@ -10,38 +11,52 @@ import keras
 import numpy as np
 
 from keras_transformer import generation
-from keras_transformer.generation.decoding import check_positive
+from keras_transformer.checkpoints.hub import find_folder
+from keras_transformer.checkpoints.pretrained import MODEL_TYPE, read_fields
+from keras_transformer.checkpoints.published import CONFIG
+from keras_transformer.generation.decoding import check_positive, end_tokens
 from keras_transformer.generation.inputs import bucket
 from keras_transformer.models import Seq2SeqLM
+from keras_transformer.tasks.decoding_defaults import (
+    FILE_NAME,
+    DecodingDefaults,
+    read_decoding,
+    write_decoding,
+)
 from keras_transformer.tasks.task import list_of_strings, progress_bar
 from keras_transformer.tasks.translation import Alignment, Alternative, Translation
-from keras_transformer.text import SentencePieceTokenizer
+from keras_transformer.text import SentencePieceTokenizer, Template, Tokenizer
 
+FILES = (".json", ".model", ".spm", ".txt")  # of tokenizers
 # From this many batches on, XLA has repaid what its compilation costs.
 BATCHES_WORTH_XLA = 4
 
 
 class Translator:
-    """Translates strings with a `Seq2SeqLM` and its tokenizer.
+    """Translates strings with a `Seq2SeqLM` and its tokenizer, or summarises them, or alike.
 
-    The source is its pieces and `eos_id`, as in training. A text without any piece, such as the
-    empty string, gives an empty translation with score 0.
+    The source has the special tokens of the tokenizer's template, such as T5's end, or `eos_id`
+    where there is none. The decoder starts with the model's `bos_id` and goes on to its `eos_id`. A
+    text without any piece, such as the empty string, gives an empty translation with score 0.
 
     Args:
         model: a `models.Seq2SeqLM`.
-        tokenizer: the `text.SentencePieceTokenizer` it was trained with.
-        max_length: longest source in tokens, its end included; by default, and at most, the
-            model's `max_length`.
+        tokenizer: the `text.Tokenizer` it was trained with.
+        max_length: longest source in tokens, special ones included; by default the smaller one of
+            the model's and the tokenizer's, and at most the model's.
+        decoding: the `DecodingDefaults` of the model, such as a first token that is forced.
 
     Call:
         texts: a string, or a list of them.
-        beam_size: hypotheses kept for each text; 1 is greedy search.
-        length_penalty: alpha in score = log p / length ** alpha, or a callable of the length.
+        beam_size: hypotheses kept for each text; 1 is greedy search. By default that of `decoding`,
+            5 where nobody says another.
+        length_penalty: alpha in score = log p / length ** alpha, or a callable of the length; by
+            default that of `decoding`, 1.
         n_best: translations wanted of each text, at most `beam_size`; those after the best become
             `alternatives`.
         max_new_tokens: tokens of a translation at most, its end included. By default 2·S + 16, S
-            being the source's tokens rounded up to 8, 16, 24, ...; at most the model's
-            `max_length`.
+            being the source's tokens rounded up to 8, 16, 24, ..., or what `decoding` says where
+            that is less; at most the model's `max_length`.
         batch_size: texts decoded together; they are sorted by length first.
         truncate: cut texts that are too long, and warn with their number, in place of an error.
         alignment: whether to return the cross-attention of the best translation too.
@@ -69,24 +84,30 @@ class Translator:
     Translation(text='', score=0.0, alternatives=(), alignment=None)
     """
 
-    def __init__(self, model, tokenizer, max_length=None):
+    def __init__(self, model, tokenizer, max_length=None, decoding=None):
         _check_parts(model, tokenizer)
         limit = model.config.max_length
-        max_length = limit if max_length is None else max_length
+        if max_length is None:
+            max_length = min(tokenizer.max_length or limit, limit)
         if isinstance(max_length, bool) or not isinstance(max_length, int):
             raise TypeError(f"max_length must be an integer, got {max_length!r}.")
         if not 2 <= max_length <= limit:
             raise ValueError(
                 f"max_length must be from 2 to the model's max_length, {limit}; got {max_length}."
             )
+        decoding = DecodingDefaults() if decoding is None else decoding
+        if not isinstance(decoding, DecodingDefaults):
+            raise TypeError(f"decoding must be a DecodingDefaults, got {type(decoding).__name__}.")
         self.model, self.tokenizer, self.max_length = model, tokenizer, max_length
+        self.decoding = decoding
+        self.template = source_template(tokenizer)
 
     def __call__(
         self,
         texts,
         *,
-        beam_size=5,
-        length_penalty=1.0,
+        beam_size=None,
+        length_penalty=None,
         n_best=1,
         max_new_tokens=None,
         batch_size=64,
@@ -99,12 +120,12 @@ class Translator:
         else:
             name, lines = "texts", list_of_strings(texts)
         check_positive("batch_size", batch_size)
-        method = search_method(beam_size, length_penalty, n_best)
+        method = self.decoding.method(beam_size, length_penalty, n_best)
         sources = self._sources(lines, name, truncate)
         limits = self.target_limits(max_new_tokens)[[len(ids) for ids in sources]]
 
-        # Short ones first; a text of nothing but its end needs no model.
-        order = [i for i in np.argsort([len(ids) for ids in sources]) if len(sources[i]) > 1]
+        # Short ones first; a text of nothing needs no model.
+        order = [i for i in np.argsort([len(ids) for ids in sources]) if sources[i]]
         answers = [Translation("", 0.0) for _ in lines]
         batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
         bar = progress_bar(progress, len(order), len(batches))
@@ -139,8 +160,10 @@ class Translator:
         """
         limit = self.model.config.max_length
         if max_new_tokens is None:
+            least, most = self.decoding.min_new_tokens + 1, self.decoding.max_new_tokens or limit
             # By the compiled lengths, so that those of the target add no further programs.
             sizes = (2 * bucket(s, self.max_length) + 16 for s in range(self.max_length + 1))
+            sizes = (min(max(size, least), most) for size in sizes)
             return np.array([min(size, limit) for size in sizes], np.int32)
         whole = isinstance(max_new_tokens, int) and not isinstance(max_new_tokens, bool)
         if not whole or not 1 <= max_new_tokens <= limit:
@@ -151,28 +174,53 @@ class Translator:
         return np.full((self.max_length + 1,), max_new_tokens, np.int32)
 
     def save_pretrained(self, folder):
-        """Writes `config.json`, `model.safetensors` and `tokenizer.model` into a folder."""
-        self.tokenizer.save(Path(folder) / "tokenizer.model")
+        """Writes model, tokenizer and, where it is not the usual one, `generation_config.json`."""
+        folder = Path(folder)
         self.model.save_pretrained(folder)
+        self.tokenizer.save(folder)
+        if self.decoding != DecodingDefaults() or self.model.published is not None:
+            write_decoding(self.decoding, self.model.config, folder)
+        else:
+            (folder / FILE_NAME).unlink(missing_ok=True)
 
     @classmethod
-    def from_pretrained(cls, folder, max_length=None):
-        """The translator that `save_pretrained`, or a run of the recipe, has left in a folder.
+    def from_pretrained(
+        cls, name, max_length=None, *, source=None, target=None, revision=None, dtype=None
+    ):
+        """The translator of a folder, or of a name on the Hugging Face hub.
 
         Args:
-            folder: a local folder with `config.json`, `model.safetensors` and `tokenizer.model`.
+            name: a folder with a model and its tokenizer, as `save_pretrained`, a recipe or
+                transformers writes it; or a name on the hub.
             max_length: as in `Translator`.
+            source: code of the source's language, such as "de_DE", for tokenizers that have them.
+            target: code of the target's language, likewise.
+            revision: commit, tag or branch on the hub.
+            dtype: dtype policy of the model; by default Keras's global one.
 
         Raises:
-            FileNotFoundError: the folder or a file of it is not there.
-            ValueError: a file is damaged, or model and tokenizer do not fit each other.
+            FileNotFoundError: there is no such folder or model, or a file of it is missing.
+            ValueError: a file is damaged, model and tokenizer do not fit each other, or a language
+                is not known to the tokenizer.
         """
-        if not Path(folder).is_dir():
-            raise FileNotFoundError(f"There is no folder {folder} to load a Translator from.")
-        tokenizer = SentencePieceTokenizer.load(folder)
-        return cls(Seq2SeqLM.from_pretrained(folder), tokenizer, max_length)
+        folder = find_folder(name, revision)
+        tokenizer = load_tokenizer(folder)
+        published = read_fields(folder / CONFIG).get("model_type") != MODEL_TYPE
+        decoding, of_model = read_decoding(folder, published)
+        if target is not None:
+            own = with_language("target", tokenizer, target).template.single
+            if isinstance(own[0][0], int):  # mBART-50: the target begins with its language
+                decoding = dataclasses.replace(decoding, forced_first_id=own[0][0])
+            else:  # mBART: it ends with it, and what comes last is what the decoder starts with
+                of_model["bos_id"] = own[-1][0]
+        if source is not None:
+            tokenizer = with_language("source", tokenizer, source)
+        model = Seq2SeqLM.from_pretrained(folder, dtype=dtype, **of_model)
+        return cls(model, tokenizer, max_length, decoding)
 
-    def export(self, path, *, beam_size=5, length_penalty=1.0, n_best=None, max_new_tokens=None):
+    def export(
+        self, path, *, beam_size=None, length_penalty=None, n_best=None, max_new_tokens=None
+    ):
         """Writes a TensorFlow SavedModel that takes strings and returns translations.
 
         See `export.export_translator`.
@@ -192,28 +240,30 @@ class Translator:
         return f"Translator({self.model.name!r}, {self.tokenizer!r}, max_length={self.max_length})"
 
     def _sources(self, lines, name, truncate):
-        """The ids of each text with its end, none longer than `max_length`."""
-        eos, room = self.tokenizer.eos_id, self.max_length - 1
+        """The ids of each text as the template has them, none longer than `max_length`."""
+        added = self.template.num_added()
+        room = self.max_length - added
         sources = self.tokenizer.encode(lines)
         long = [i for i, ids in enumerate(sources) if len(ids) > room]
         if long and not truncate:
             which = name if name == "text" else f"texts[{long[0]}]"
+            special = "its end" if added == 1 else "special ones"
             raise ValueError(
-                f"{which} has {len(sources[long[0]]) + 1} tokens, its end included; the limit is "
-                f"{self.max_length} (max_length). truncate=True cuts what is too long."
+                f"{which} has {len(sources[long[0]]) + added} tokens, {special} included; the "
+                f"limit is {self.max_length} (max_length). truncate=True cuts what is too long."
             )
         if long:
             warnings.warn(
                 f"{len(long)} of {len(lines)} texts were cut to {self.max_length} tokens.",
                 stacklevel=3,
             )
-        return [[*ids[:room], eos] for ids in sources]
+        return [self.template.apply((ids[:room], None)).ids if ids else [] for ids in sources]
 
     def _answers(self, found, maps):
         """A Translation of each row of `Generated`; places that hold no hypothesis are left out."""
         for sequences, lengths, scores, alignment in zip(*found, maps, strict=True):
             kept = np.flatnonzero(lengths > 0)
-            rows = [sequences[i, : lengths[i]] for i in kept]
+            rows = [self._known(sequences[i, : lengths[i]]) for i in kept]
             best, *others = zip(self.tokenizer.decode(rows), scores[kept].tolist(), strict=True)
             yield Translation(*best, tuple(Alternative(*other) for other in others), alignment)
 
@@ -226,7 +276,7 @@ class Translator:
         source = np.zeros((len(batch), size), np.int32)
         for row, ids in zip(source, batch, strict=True):
             row[: len(ids)] = ids
-        first = np.full((len(batch), 1), self.tokenizer.bos_id, np.int32)
+        first = np.full((len(batch), 1), self.model.config.bos_id, np.int32)
         inputs = {
             "encoder_token_ids": source,
             "encoder_padding_mask": np.arange(size) < np.array([[len(ids)] for ids in batch]),
@@ -240,27 +290,65 @@ class Translator:
             yield Alignment(
                 scores[i, : lengths[i], : len(ids)].astype("float32"),
                 tuple(self.tokenizer.pieces(ids)),
-                tuple(self.tokenizer.pieces(target[i, : lengths[i]])),
+                tuple(self._pieces(target[i, : lengths[i]])),
             )
 
+    def _known(self, ids):
+        """Those of the ids that the tokenizer has; a model may have room for more."""
+        return [i for i in ids.tolist() if i < self.tokenizer.vocab_size]
 
-def search_method(beam_size, length_penalty, n_best):
-    """The decoding method of these settings: greedy search where the beam is one wide."""
-    beam = generation.BeamSearch(beam_size, length_penalty, n_best)  # checks them
-    return generation.Greedy(length_penalty) if beam_size == 1 else beam
+    def _pieces(self, ids):
+        """The pieces of ids; "" where the tokenizer has none."""
+        size = self.tokenizer.vocab_size
+        return [self.tokenizer.pieces([i])[0] if i < size else "" for i in ids.tolist()]
+
+
+def source_template(tokenizer):
+    """What a source becomes: the tokenizer's template, or, where that adds nothing, its end."""
+    if tokenizer.template.num_added() or tokenizer.eos_id < 0:
+        return tokenizer.template
+    return Template.of(["A", tokenizer.eos_id], ["A", "B", tokenizer.eos_id])
+
+
+def load_tokenizer(folder):
+    """The tokenizer of a folder, of whatever kind."""
+    try:
+        return Tokenizer.load(folder)
+    except ValueError as error:
+        if any(path.name != CONFIG and path.suffix in FILES for path in folder.iterdir()):
+            raise
+        raise FileNotFoundError(f"{folder} has no tokenizer.model or other tokenizer") from error
+
+
+def with_language(name, tokenizer, code):
+    """The tokenizer for another language; `name` is that of the argument."""
+    if not hasattr(tokenizer, "with_language"):
+        raise ValueError(f"{name} must be None for a {type(tokenizer).__name__}; got {code!r}.")
+    try:
+        return tokenizer.with_language(code)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _check_parts(model, tokenizer):
     if not isinstance(model, Seq2SeqLM):
         raise TypeError(f"model must be a Seq2SeqLM, got {type(model).__name__}.")
-    if not isinstance(tokenizer, SentencePieceTokenizer):
-        raise TypeError(
-            f"tokenizer must be a SentencePieceTokenizer, got {type(tokenizer).__name__}."
-        )
-    for name in ("vocab_size", "pad_id", "bos_id", "eos_id"):
-        ours, theirs = getattr(tokenizer, name), getattr(model.config, name)
-        if ours != theirs:
+    if not isinstance(tokenizer, Tokenizer):
+        raise TypeError(f"tokenizer must be a Tokenizer, got {type(tokenizer).__name__}.")
+    config = model.config
+    # Of published families ids beyond the tokenizer's fill up the vocabulary, and the decoder may
+    # start with any token; a tokenizer without a family has been trained for this very model.
+    is_own = isinstance(tokenizer, SentencePieceTokenizer) and not tokenizer.template.num_added()
+    fits = {
+        "vocab_size": tokenizer.vocab_size == config.vocab_size
+        or (not is_own and tokenizer.vocab_size < config.vocab_size),
+        "pad_id": tokenizer.pad_id in (-1, config.pad_id),
+        "bos_id": not is_own or tokenizer.bos_id == config.bos_id,
+        "eos_id": tokenizer.eos_id in (-1, *end_tokens(config)),
+    }
+    for name, fit in fits.items():
+        if not fit:
             raise ValueError(
-                f"The tokenizer does not belong to the model: its {name} is {ours}, "
-                f"the model's is {theirs}."
+                f"The tokenizer does not belong to the model: its {name} is "
+                f"{getattr(tokenizer, name)}, the model's is {getattr(config, name)}."
             )

@@ -202,6 +202,20 @@ def test_too_long_a_pair_is_named(tmp_path):
         make(["ab", "ab"], ["a", "bcde"], max_length=4)
 
 
+def test_a_template_and_a_start_are_those_of_the_tokenizer_and_the_model():
+    tokenizer = toy.Letters()
+    tokenizer.template = text.Template.of([7, "A", 3, 8], [7, "A", "B", 3, 8])
+    settings = dict(tokens_per_batch=12, max_length=6, truncate=True, start_id=9)
+    batches = data.ParallelBatches(["abcdef"], ["ab"], tokenizer, **settings)
+    assert rows_of(batches.batch(0, 0))[0] == (
+        [7, 4, 5, 6, 3, 8],
+        [9, 7, 4, 5, 3],
+        [7, 4, 5, 3, 8],
+    )
+    with pytest.raises(ValueError, match="source:1: 9 tokens with the end, max_length is 8"):
+        data.ParallelBatches(["abcdef"], ["ab"], tokenizer, max_length=8)
+
+
 def test_truncated_pairs_end_as_others_do_and_are_counted():
     batches = make(["abcdef", "ab", "abc"], ["abc", "abcde", "abc"], max_length=4, truncate=True)
     assert batches.num_truncated == 2

@@ -90,11 +90,14 @@ def test_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
     assert as_lists(tokenize(LINES, Letters(), tmp_path)) == expected()
 
 
-def test_append_and_truncate():
-    tokens = tokenize(LINES, Letters()).append(3)
-    assert as_lists(tokens) == [[97, 98, 3], [3], [99, 100, 101, 3], [102, 3]]
-    assert as_lists(tokens.truncate(3)) == [[97, 98, 3], [3], [99, 100, 3], [102, 3]]
-    assert as_lists(tokens.truncate(4)) == as_lists(tokens)
+def test_ids_around_and_truncation():
+    tokens = tokenize(LINES, Letters())
+    ended = tokens.between([], [3])
+    assert as_lists(ended) == [[97, 98, 3], [3], [99, 100, 101, 3], [102, 3]]
+    both = [[1, 2, 97, 98, 3, 4], [1, 2, 3, 4], [1, 2, 99, 100, 101, 3, 4], [1, 2, 102, 3, 4]]
+    assert as_lists(tokens.between([1, 2], [3, 4])) == both
+    assert as_lists(tokens.truncate(2)) == [[97, 98], [], [99, 100], [102]]
+    assert as_lists(ended.truncate(4)) == as_lists(ended)
 
 
 def test_rows_are_the_sequences_asked_for():

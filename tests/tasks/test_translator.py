@@ -200,7 +200,7 @@ def test_parts_that_do_not_fit_are_named(translator):
         Translator(translator.model, other)
     with pytest.raises(TypeError, match="model must be a Seq2SeqLM, got str"):
         Translator("model", other)
-    with pytest.raises(TypeError, match="tokenizer must be a SentencePieceTokenizer, got Model"):
+    with pytest.raises(TypeError, match="tokenizer must be a Tokenizer, got Model"):
         Translator(translator.model, keras.Model())
     for bad in (1, MAX_LENGTH + 1):
         with pytest.raises(ValueError, match=f"max_length must be from 2 to .* got {bad}"):
