@@ -164,12 +164,36 @@ def _forward(model):
 
 def _to_onnx(model, specs, settings):
     import onnx
+    import tensorflow as tf
     import tf2onnx
+    from tf2onnx.optimizer import const_fold_optimizer, identity_optimizer
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    found, _ = tf2onnx.convert.from_function(
-        _forward(model), specs, opset=OPSET, custom_op_handlers={"Erfc": (_erfc, [])}
+    function = _forward(model).get_concrete_function(*specs)
+    names = {f"{spec.name}:0": spec.name for spec in specs}
+    (out,) = function.outputs
+    names[out.name] = next(iter(function.structured_outputs))
+    frozen = tf2onnx.tf_loader.from_function(function, list(names)[:-1], [out.name])
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(frozen, name="")
+        graph = tf2onnx.tfonnx.process_tf_graph(
+            graph,
+            opset=OPSET,
+            input_names=list(names)[:-1],
+            output_names=[out.name],
+            custom_op_handlers={"Erfc": (_erfc, [])},
+            tensors_to_rename=names,
+        )
+    # Not all of its optimizers, as `tf2onnx.convert` takes them: of two reshapes in a row it drops
+    # the first one also where the second takes sizes from it. onnxruntime has its own anyway.
+    graph = tf2onnx.optimizer.optimize_graph(
+        graph,
+        optimizers={
+            "fold_constants": const_fold_optimizer.ConstFoldOptimizer,
+            "remove_identity": identity_optimizer.IdentityOptimizer,
+        },
     )
+    found = graph.make_model(type(model).__name__)
     onnx.helper.set_model_props(found, settings)
     return found.SerializeToString()
 

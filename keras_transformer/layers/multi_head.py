@@ -158,12 +158,11 @@ class MultiHeadAttention(CompositeLayer):
         Returns:
             A list of (B, H, T, K) or (B, N, T, K), one a layer.
         """
-        sizes = ops.shape(x)[:2]  # a converter to ONNX loses those of a reshaped product
-        return [self.split_heads(layer(x), sizes) for layer in layers]
+        return [self.split_heads(layer(x)) for layer in layers]
 
-    def split_heads(self, x, sizes=None):
-        """(B, T, H·K) to (B, H, T, K); `sizes` are B and T, by default those of `x`."""
-        batch_size, length = ops.shape(x)[:2] if sizes is None else sizes
+    def split_heads(self, x):
+        """(B, T, H·K) to (B, H, T, K)."""
+        batch_size, length = ops.shape(x)[:2]
         x = ops.reshape(x, (batch_size, length, x.shape[-1] // self.key_dim, self.key_dim))
         return ops.transpose(x, (0, 2, 1, 3))
 
