@@ -14,7 +14,7 @@ import numpy as np
 
 import keras_transformer
 from keras_transformer.checkpoints.files import replacing
-from keras_transformer.export.saved_model import check_backend
+from keras_transformer.export.backend import check_backend
 from keras_transformer.generation.decoding import check_positive
 from keras_transformer.models import SentenceEmbedder, Seq2SeqLM
 from keras_transformer.tasks.task import model_inputs
@@ -100,7 +100,9 @@ def input_names(model):
     """The names of the inputs that a model takes."""
     if isinstance(model, Seq2SeqLM):
         return tuple(
-            f"{side}_{name}" for side in ("encoder", "decoder") for name in ("token_ids", "padding_mask")
+            f"{side}_{name}"
+            for side in ("encoder", "decoder")
+            for name in ("token_ids", "padding_mask")
         )
     return model_inputs(model)
 

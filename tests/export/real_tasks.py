@@ -17,10 +17,11 @@ VOCAB_SIZE = 900
 LABELS = ("bad", "fair", "good")
 BIO = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
 ODD = [
-    b"", b" ", b"\t\n", b"a", b"\x00", b"\xff", b"a \xff dog", b"\xe2\x82", b"\xed\xa0\x80", b"\xc0\xaf",
-    "\ufeffa dog".encode(), "日本 é ü".encode(), "e\u0301 \u200d \u202eabc".encode(), b"'", b'""', b"\\n",
-    b"[SEP] [CLS] [PAD]", b"<s> </s> <mask> <pad>", b"<|endoftext|>", "▁▁ ▁a".encode(), b"##ing ##",
-    b"a" * 150, b"the " * 200, b"1,234.56 $ 50%", "👩‍👩‍👧 👍🏽 ❤️".encode(),
+    b"", b" ", b"\t\n", b"a", b"\x00", b"\xff", b"a \xff dog", b"\xe2\x82", b"\xed\xa0\x80",
+    b"\xc0\xaf", b"'", b'""', b"\\n", b"##ing ##", b"a" * 150, b"the " * 200, b"1,234.56 $ 50%",
+    b"[SEP] [CLS] [PAD]", b"<s> </s> <mask> <pad>", b"<|endoftext|>", "▁▁ ▁a".encode(),
+    "\ufeffa dog".encode(), "日本 é ü".encode(), "e\u0301 \u200d \u202eabc".encode(),
+    "\U0001f469\u200d\U0001f467 \U0001f44d\U0001f3fd \u2764\ufe0f".encode(),
 ]  # fmt: skip
 
 

@@ -62,7 +62,8 @@ def rows_of(batches):
     for outputs in batches:
         assert "error" not in outputs, outputs
         arrays = {key: np.array(x, object).reshape(shape) for key, (x, shape) in outputs.items()}
-        found += [{key: x[i] for key, x in arrays.items()} for i in range(len(arrays[key]))]
+        size = len(next(iter(arrays.values())))
+        found += [{key: x[i] for key, x in arrays.items()} for i in range(size)]
     return found
 
 

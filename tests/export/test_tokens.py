@@ -1,15 +1,17 @@
 """ONNX and LiteRT files answer as the model does, in the runtimes that serve them."""
 
 import functools
-import json
+import sys
 
 import keras
 import numpy as np
 import pytest
+import toy_encoders
 
 from keras_transformer import models
-from keras_transformer.export import export_tokens
+from keras_transformer.export import export_tokens, tokens
 from keras_transformer.export.tokens import input_names
+from keras_transformer.text import pad_encodings
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
@@ -122,3 +124,62 @@ def test_a_file_answers_as_the_model(tmp_path, name, format):
     run = open_file(path, format)
     for shape in SHAPES:
         compare(model_of(name), run, shape)
+
+
+def test_sizes_may_be_fixed(tmp_path):
+    import onnxruntime
+
+    for format, path in (("onnx", tmp_path / "a.onnx"), ("litert", tmp_path / "a.tflite")):
+        export_tokens(model_of("tagger"), path, format, batch_size=2, length=11)
+        compare(model_of("tagger"), open_file(path, format), (2, 11))
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
+    assert [(x.name, x.shape) for x in session.get_inputs()] == [
+        ("token_ids", [2, 11]), ("padding_mask", [2, 11])
+    ]  # fmt: skip
+    assert session.get_modelmeta().custom_metadata_map["model"] == "TokenClassifier"
+
+
+def test_what_is_wrong_is_named_and_nothing_is_written(tmp_path, monkeypatch):
+    model = model_of("tagger")
+    half = models.TokenClassifier(encoder(), 5, dtype="mixed_bfloat16")
+    (tmp_path / "folder.onnx").mkdir()
+    for arguments, options, kind, message in (
+        ((model, "a.tflite", "onnx"), {}, ValueError, "path must end in .onnx"),
+        ((model, "a.onnx", "tflite"), {}, ValueError, "format must be one of onnx, litert"),
+        ((model, "a.onnx"), {"length": 30}, ValueError, "at most the model's max_length, 29"),
+        ((model, "a.onnx"), {"batch_size": 0}, ValueError, "batch_size must be"),
+        ((half, "a.onnx"), {}, ValueError, "must be float32 for onnx; it is mixed_bfloat16"),
+        ((model.backbone, "a.onnx"), {}, TypeError, "one with a head, or a task; got Transf"),
+        ((model, "folder.onnx"), {}, FileExistsError, "is a folder"),
+    ):
+        with pytest.raises(kind, match=message):
+            export_tokens(arguments[0], tmp_path / arguments[1], *arguments[2:], **options)
+    for name, format, path in (
+        ("tf2onnx", "onnx", "a.onnx"), ("ai_edge_litert", "litert", "a.tflite")
+    ):  # fmt: skip
+        monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.setitem(sys.modules, f"{name}.interpreter", None)
+        with pytest.raises(ImportError, match=rf"{name}.*keras-transformer-zoo\[{format}\]"):
+            export_tokens(model, tmp_path / path, format)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.onnx"]
+
+
+def test_a_file_that_answers_otherwise_is_refused(tmp_path, monkeypatch):
+    convert = tokens._to_onnx
+    other = models.TokenClassifier(encoder(), 5)  # with other random weights
+    monkeypatch.setattr(tokens, "_to_onnx", lambda model, *rest: convert(other, *rest))
+    with pytest.raises(RuntimeError, match="does not answer as the model does"):
+        export_tokens(model_of("tagger"), tmp_path / "a.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert"])
+def test_a_task_writes_them_too(tmp_path, format):
+    path = tmp_path / ("a" + {"onnx": ".onnx", "litert": ".tflite"}[format])
+    task = toy_encoders.embedder()
+    task.export(path, format=format)
+    batch = pad_encodings(task.tokenizer(toy_encoders.LINES), 0)
+    found = open_file(path, format)(batch)["embeddings"]
+    np.testing.assert_allclose(found, task(toy_encoders.LINES), rtol=1e-5, atol=1e-5)
+    with pytest.raises(TypeError, match="top_k is no option of TextEmbedder as"):
+        task.export(path, format=format, top_k=3)
