@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 
 EPILOG = """\
@@ -23,7 +24,7 @@ examples:
 """
 # Settings of a task's call, or of its export, by their option: type and help
 SETTINGS = {
-    "--top-k": (int, "candidates for each mask"),
+    "--top-k": (int, "candidates for each mask, or for each token that is drawn"),
     "--threshold": (float, "probability from which on a label of several counts"),
     "--n-best": (int, "answers or translations wanted"),
     "--no-answer-threshold": (float, "log odds above which a context has no answer"),
@@ -57,7 +58,9 @@ def main(arguments=None):
     if options.command == "export":
         os.environ["KERAS_BACKEND"] = "tensorflow"
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show
+            options.run(options)
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -165,7 +168,7 @@ def predict(options):
     except TypeError:
         raise ValueError(f"{type(task).__name__} takes no pairs of texts.") from None
     for item, answer in zip(items, task(*arguments, **settings), strict=True):
-        print(json.dumps({**item, **as_fields(answer)}, ensure_ascii=False))
+        print(_as_line({**item, **as_fields(answer)}))
 
 
 def as_fields(answer):
@@ -337,15 +340,28 @@ def read_jsonl(path):
 
 
 def _lines(path):
-    if path == "-":
-        content = sys.stdin.buffer.read()
-    else:
-        content = Path(path).read_bytes()
+    content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     try:
-        lines = content.decode("utf-8").split("\n")
+        lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no UTF-8: {error}") from None
+        number = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}:{number} is no UTF-8: {error}") from None
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
+def _as_line(item):
+    """An object as one line of JSON, with escapes where a terminal cannot show it."""
+    line = json.dumps(item, ensure_ascii=False)
+    try:
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(item)
+    return line
+
+
+def _show(message, *_, **__):
+    """A warning as one line, without the place in the code that it comes from."""
+    print(f"keras-transformer: warning: {message}", file=sys.stderr)
 
 
 def _bytes(number):
