@@ -5,6 +5,7 @@ N examples
 
 import collections
 import math
+import numbers
 import re
 import string
 
@@ -70,11 +71,11 @@ def _is_text(x):
 
 
 def _are_texts(x):
-    return isinstance(x, (list, tuple)) and all(map(_is_text, x))
+    return isinstance(x, (list, tuple, set, frozenset)) and all(map(_is_text, x))
 
 
 def _is_number(x):
-    return isinstance(x, (int, float)) and not isinstance(x, bool)
+    return isinstance(x, numbers.Real) and not isinstance(x, bool)
 
 
 def _are_entities(x):
