@@ -22,6 +22,13 @@ TENSORFLOW = [
     "tensorflow~=2.21.0",
     'tensorflow-text~=2.21.0; platform_system != "Windows"',  # publishes no wheels for Windows
 ]
+# export.export_tokens; each with what serves its files, which are run before they are written
+ONNX = [
+    "tf2onnx~=1.17.0",  # older ones do not know NumPy 2
+    "onnx>=1.20,<2",
+    "onnxruntime>=1.24,<2",
+]
+LITERT = ["ai-edge-litert>=2.1,<3"]  # in place of tf.lite.Interpreter, which TensorFlow drops
 HUB = ["huggingface_hub>=1.0,<3"]
 JAX = ["jax>=0.10,<0.11"]
 TORCH = ["torch==2.13.0"]  # pinned: each release is gigabytes on a machine with CUDA
@@ -56,12 +63,14 @@ setup(
     install_requires=BASE,
     extras_require={
         "tensorflow": TENSORFLOW,
+        "onnx": TENSORFLOW + ONNX,
+        "litert": TENSORFLOW + LITERT,
         "hub": HUB,
         "jax": JAX,
         "torch": TORCH,
         "peers": TORCH + PEERS,
         "recipes": RECIPES,
-        "test": TEST + TENSORFLOW + HUB + JAX + RECIPES,
+        "test": TEST + TENSORFLOW + ONNX + LITERT + HUB + JAX + RECIPES,
     },
     classifiers=[
         "Development Status :: 4 - Beta",

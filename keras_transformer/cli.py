@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 
 EPILOG = """\
@@ -17,12 +18,13 @@ examples:
   keras-transformer predict runs/squad --context "Rome is in Italy." "Where is Rome?"
   keras-transformer predict runs/deen --file test.de --beam-size 5 > test.en.jsonl
   keras-transformer export runs/sst2 classifier/1
+  keras-transformer export runs/sst2 classifier.onnx --format onnx
   keras-transformer evaluate runs/sst2 dev.jsonl
   keras-transformer info runs/sst2
 """
 # Settings of a task's call, or of its export, by their option: type and help
 SETTINGS = {
-    "--top-k": (int, "candidates for each mask"),
+    "--top-k": (int, "candidates for each mask, or for each token that is drawn"),
     "--threshold": (float, "probability from which on a label of several counts"),
     "--n-best": (int, "answers or translations wanted"),
     "--no-answer-threshold": (float, "log odds above which a context has no answer"),
@@ -31,7 +33,14 @@ SETTINGS = {
     "--beam-size": (int, "hypotheses kept for each text"),
     "--length-penalty": (float, "exponent of the length that scores are divided by"),
     "--max-new-tokens": (int, "tokens of a generated text at most"),
+    "--temperature": (float, "draws each token of a text; below 1 sharpens"),
+    "--top-p": (float, "share of the probability that is drawn from"),
+    "--seed": (int, "the same draws the same text"),
 }
+# Settings of a generator's method, which they stand for
+DRAWN = ("temperature", "top_k", "top_p", "seed")
+SEARCHED = ("beam_size", "length_penalty")
+FILES = {"batch_size": "rows of an input", "length": "tokens of an input"}
 
 
 def main(arguments=None):
@@ -49,7 +58,9 @@ def main(arguments=None):
     if options.command == "export":
         os.environ["KERAS_BACKEND"] = "tensorflow"
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show
+            options.run(options)
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -86,8 +97,17 @@ def make_parser():
     command.add_argument("--context", help="where the answer to the questions is looked for")
     add_call(command)
 
-    command = add_command(commands, "export", export, "write a TensorFlow SavedModel")
-    command.add_argument("path", metavar="PATH", help="the folder to write")
+    command = add_command(commands, "export", export, "write a model for servers and phones")
+    command.add_argument("path", metavar="PATH", help="the folder, or file, to write")
+    command.add_argument(
+        "--format",
+        choices=("savedmodel", "onnx", "litert"),
+        default="savedmodel",
+        help="a SavedModel of strings and answers, or a file of the model from token ids to logits",
+    )
+    for name, text in FILES.items():
+        option = f"--{name.replace('_', '-')}"
+        command.add_argument(option, type=int, metavar="N", help=f"{text}, fixed (onnx, litert)")
     add_settings(command)
 
     command = add_command(commands, "evaluate", evaluate, "score a model on labelled examples")
@@ -119,6 +139,10 @@ def add_call(command):
 def add_settings(command):
     """The options that are settings of some task."""
     command.add_argument("--max-length", type=int, metavar="N", help="tokens of an input at most")
+    command.add_argument(
+        "--dtype", metavar="DTYPE", help="of weights and computation: float32, float16, bfloat16, "
+        "mixed_float16 or mixed_bfloat16"
+    )  # fmt: skip
     for option, (kind, text) in SETTINGS.items():
         command.add_argument(option, type=kind, metavar="N" if kind is int else "X", help=text)
 
@@ -127,7 +151,7 @@ def predict(options):
     """Prints the answers."""
     items = read_items(options)
     task = load(options)
-    settings = given(options, task.__call__, ("batch_size", "truncate"))
+    settings = given(options, task, ("batch_size", "truncate"))
     keys = ("question", "context") if hasattr(task, "max_question_length") else ("text", "pair")
     firsts = [item.get(keys[0], item.get("text")) for item in items]
     seconds = [item.get(keys[1]) for item in items]
@@ -144,7 +168,7 @@ def predict(options):
     except TypeError:
         raise ValueError(f"{type(task).__name__} takes no pairs of texts.") from None
     for item, answer in zip(items, task(*arguments, **settings), strict=True):
-        print(json.dumps({**item, **as_fields(answer)}, ensure_ascii=False))
+        print(_as_line({**item, **as_fields(answer)}))
 
 
 def as_fields(answer):
@@ -159,9 +183,21 @@ def as_fields(answer):
 
 def export(options):
     """Writes a SavedModel."""
+    from keras_transformer.export import export_task
+    from keras_transformer.export.saved_model import check_options
+
     task = load(options)
-    settings = {name: x for name, x in all_settings(options).items() if x is not None}
-    task.export(options.path, **settings)
+    settings = {name: x for name, x in all_settings(options, FILES).items() if x is not None}
+    settings = with_method(task, settings)
+    for name in settings:
+        try:
+            check_options(task, options.format, [name])
+        except TypeError:
+            raise ValueError(
+                f"--{name.replace('_', '-')} is no setting of a {type(task).__name__} "
+                f"as {options.format}."
+            ) from None
+    export_task(task, options.path, format=options.format, **settings)
     print(f"{options.path}: {type(task).__name__}", file=sys.stderr)
 
 
@@ -169,7 +205,7 @@ def evaluate(options):
     """Prints the scores."""
     examples = read_jsonl(options.file)
     task = load(options)
-    settings = given(options, task.__call__, ("batch_size", "truncate"))
+    settings = given(options, task, ("batch_size", "truncate"))
     from keras_transformer.tasks.evaluation import evaluate as scores_of
 
     print(json.dumps(scores_of(task, examples, **settings)))
@@ -222,27 +258,50 @@ def load(options):
     arguments = {}
     if options.command != "export" and options.max_length is not None:
         arguments["max_length"] = options.max_length
+    if options.dtype is not None:
+        arguments["dtype"] = options.dtype
     return load_task(options.folder, options.task, options.revision, **arguments)
 
 
-def all_settings(options):
+def all_settings(options, further=()):
     """Every setting by its name; None for those not given."""
     names = [option.removeprefix("--").replace("-", "_") for option in SETTINGS]
-    return {name: getattr(options, name) for name in ("max_length", *names)}
+    return {name: getattr(options, name) for name in ("max_length", *names, *further)}
 
 
-def given(options, function, further):
-    """The settings that were given; one that the function does not take is an error."""
-    settings = all_settings(options)
+def given(options, task, further):
+    """The settings that were given; one that the task's call does not take is an error."""
+    settings = all_settings(options, further)
     settings.pop("max_length")
-    settings |= {name: getattr(options, name) for name in further}
-    settings = {name: x for name, x in settings.items() if x is not None}
-    known = inspect.signature(function).parameters
+    settings = with_method(task, {name: x for name, x in settings.items() if x is not None})
+    known = inspect.signature(task.__call__).parameters
     for name in settings:
         if name not in known:
-            kind = type(function.__self__).__name__
+            kind = type(task).__name__
             raise ValueError(f"--{name.replace('_', '-')} is no setting of a {kind}.")
     return settings
+
+
+def with_method(task, settings):
+    """The settings, where a task has a decoding method with those of the method made into one."""
+    if "method" not in inspect.signature(task.__call__).parameters:
+        return settings
+    from keras_transformer import generation
+
+    drawn, searched = ([name for name in names if name in settings] for names in (DRAWN, SEARCHED))
+    if drawn and searched:
+        first, second = (f"--{names[0].replace('_', '-')}" for names in (drawn, searched))
+        raise ValueError(f"{first} draws and {second} searches: give one of them.")
+    rest = {name: x for name, x in settings.items() if name not in (*drawn, *searched)}
+    if drawn:
+        kept = {name: settings[name] for name in drawn}
+        kept["num_sequences"] = rest.pop("n_best", 1)
+        return {**rest, "method": generation.Sampling(**kept)}
+    if searched or "n_best" in rest:
+        kept = {name: settings[name] for name in searched}
+        kept["n_best"] = rest.pop("n_best", 1)
+        return {**rest, "method": generation.BeamSearch(**kept)}
+    return rest
 
 
 def read_items(options):
@@ -281,15 +340,28 @@ def read_jsonl(path):
 
 
 def _lines(path):
-    if path == "-":
-        content = sys.stdin.buffer.read()
-    else:
-        content = Path(path).read_bytes()
+    content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     try:
-        lines = content.decode("utf-8").split("\n")
+        lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no UTF-8: {error}") from None
+        number = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}:{number} is no UTF-8: {error}") from None
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
+def _as_line(item):
+    """An object as one line of JSON, with escapes where a terminal cannot show it."""
+    line = json.dumps(item, ensure_ascii=False)
+    try:
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(item)
+    return line
+
+
+def _show(message, *_, **__):
+    """A warning as one line, without the place in the code that it comes from."""
+    print(f"keras-transformer: warning: {message}", file=sys.stderr)
 
 
 def _bytes(number):

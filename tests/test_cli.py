@@ -1,6 +1,7 @@
 """The command line answers as the tasks do, and says in one line what is wrong."""
 
 import json
+import shutil
 
 import pytest
 
@@ -8,6 +9,16 @@ from keras_transformer import models, tasks, text
 from keras_transformer.cli import main
 
 LINES = ["the dog sat in rome .", "where is the cat ?"]
+FILES = {
+    "lines.txt": b"the dog\n",
+    "bad.txt": b"the dog\na \xff dog\n",
+    "bad.jsonl": b'{"text": "a"}\n{"text": \n',
+    "number.jsonl": b'{"text": 3, "label": "good"}\n',
+    "tags.jsonl": b'{"text": "a dog", "entities": [{"type": "LOC"}]}\n',
+    "nothing.jsonl": b"",
+    "damaged/config.json": b"{",
+    "bare/notes.txt": b"",
+}
 CONFIG = dict(vocab_size=40, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=48)
 
 
@@ -17,6 +28,7 @@ def folders(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     tokenizer = text.WordPieceTokenizer.train([LINES], vocab_size=40)
     config = models.EncoderConfig(**CONFIG, num_segments=2)
+    decoder = models.DecoderConfig(**CONFIG)
     made = {
         "classifier": tasks.TextClassifier(
             models.SequenceClassifier(config, 2, labels=["bad", "good"]), tokenizer
@@ -27,6 +39,7 @@ def folders(tmp_path_factory):
         "answerer": tasks.QuestionAnswerer(models.SpanExtractor(config), tokenizer),
         "embedder": tasks.TextEmbedder(models.SentenceEmbedder(config), tokenizer),
         "filler": tasks.MaskFiller(models.MaskedLM(config), tokenizer),
+        "generator": tasks.TextGenerator(models.CausalLM(decoder), tokenizer),
     }
     for name, task in made.items():
         task.save_pretrained(folder / name)
@@ -55,6 +68,11 @@ def answers(capsys, *arguments):
          {"question", "context", "answer", "score", "start", "end", "no_answer_score"}),
         ("embedder", ["the dog"], {"text", "embedding"}),
         ("filler", ["the [MASK]", "--top-k", "3"], {"text", "answer", "masks"}),
+        ("generator", ["the", "--temperature", "0.7", "--seed", "1", "--max-new-tokens", "2"],
+         {"text", "answer", "score"}),
+        ("generator", ["the", "--beam-size", "3", "--n-best", "2", "--max-new-tokens", "2"],
+         {"text", "answer", "score", "alternatives"}),
+        ("classifier", ["the \udcff dog"], {"text", "label", "score", "scores"}),
     ],
 )  # fmt: skip
 def test_the_task_is_known_from_the_folder(capsys, folders, name, arguments, keys):
@@ -90,15 +108,73 @@ def test_a_file_is_answered_line_by_line(capsys, folders, tmp_path):
         (["predict", "classifier", "a", "--max-length", "99"], "max_length must be from 3 to"),
         (["evaluate", "classifier", "missing.jsonl"], "missing.jsonl"),
         (["info", "absent"], "absent"),
+        (["info", "no/such/folder"], "there is no folder no/such/folder"),
+        (["predict", "empty", "a"], "config.json is missing: empty holds no model"),
+        (["predict", "lines.txt", "a"], "lines.txt is a file; the folder"),
+        (["predict", "damaged", "a"], "config.json is not valid JSON"),
+        (["predict", "bare", "a"], "tokenizer"),
+        (["predict", "classifier", "a", "--task", "translation"], "class"),
+        (["predict", "filler", "a", "--task", "question-answering"], "class"),
+        (["predict", "classifier", "--file", "bad.txt"], "bad.txt:2 is no UTF-8"),
+        (["predict", "classifier", "--file", "bad.jsonl"], "bad.jsonl:2 is no JSON"),
+        (["predict", "classifier", "--file", "number.jsonl"], "texts[0] must be a string, got int"),
+        (["predict", "classifier", "a", "--dtype", "float17"], "float17"),
+        (["predict", "generator", "a", "--temperature", "2", "--beam-size", "2"], "give one of"),
+        (["predict", "generator", "a", "--temperature", "0"], "temperature must be above 0"),
+        (["evaluate", "classifier", "nothing.jsonl"], "examples must be at least one"),
+        (["evaluate", "classifier", "number.jsonl"], "'text' must be a string; got 3"),
+        (["evaluate", "tagger", "tags.jsonl"], "'entities' must be a list of objects with type"),
+        (["evaluate", "generator", "number.jsonl"], "There is no score for TextGenerator"),
     ],
 )
 def test_an_error_is_one_line_and_code_1(capsys, folders, monkeypatch, arguments, message):
     monkeypatch.chdir(folders[0])
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for name, content in FILES.items():
+        path = folders[0] / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    (folders[0] / "empty").mkdir(exist_ok=True)
+    shutil.copy(folders[0] / "classifier" / "config.json", folders[0] / "bare")
+    shutil.copy(folders[0] / "classifier" / "model.safetensors", folders[0] / "bare")
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (1, "")
     assert err.startswith("keras-transformer: error: ") and message in err
-    assert "Traceback" not in err
+    assert err.count("\n") == 1 and err.endswith("\n")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["embedder", "out", "--top-k", "3"], "--top-k is no setting of a TextEmbedder as savedm"),
+        (["embedder", "out", "--length", "3"], "--length is no setting of a TextEmbedder as saved"),
+        (["embedder", "a.onnx", "--format", "onnx", "--max-length", "3"], "--max-length is no set"),
+        (["embedder", "a", "--format", "onnx"], "path must end in .onnx; got a"),
+        (["embedder", "classifier"], "not empty and no earlier export"),
+        (["embedder", "out", "--max-length", "99"], "max_length must be from 3 to"),
+    ],
+)
+def test_an_export_that_cannot_be_is_one_line(capsys, folders, monkeypatch, arguments, message):
+    test_an_error_is_one_line_and_code_1(
+        capsys, folders, monkeypatch, ["export", *arguments], message
+    )
+    assert not (folders[0] / "out").exists()
+
+
+def test_a_warning_is_one_line(capsys, folders):
+    folder, _ = folders
+    code, _, err = run(capsys, "predict", folder / "classifier", "the " * 60, "--truncate")
+    assert code == 0
+    assert err.startswith("keras-transformer: warning: 1 of 1 texts were cut to 48 tokens.\n")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(capsys, folders, tmp_path):
+    (tmp_path / "lines.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "the dog"}\r\n')
+    [found] = answers(
+        capsys, "predict", folders[0] / "classifier", "--file", tmp_path / "lines.jsonl"
+    )
+    assert found["text"] == "the dog"
 
 
 @pytest.mark.parametrize("arguments", [[], ["predict"], ["translate", "a"], ["info", "a", "b"]])

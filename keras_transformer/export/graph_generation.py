@@ -3,13 +3,20 @@
 B prompts, P tokens of a prompt, L new tokens
 """
 
+import copy
+
 import tensorflow as tf
 
 from keras_transformer.export.graph_task import GraphTask
-from keras_transformer.generation import Greedy
+from keras_transformer.generation import Greedy, Sampling
+from keras_transformer.generation.chance import mix
 from keras_transformer.text.graph_ragged import keep, repeated
 
 TEXTS = tf.TensorSpec([None], tf.string, "texts")
+NEW_TOKENS = tf.TensorSpec([None], tf.int32, "max_new_tokens")
+TEMPERATURES = tf.TensorSpec([None], tf.float32, "temperatures")
+SEEDS = tf.TensorSpec([None], tf.int32, "seeds")
+LOWEST_TEMPERATURE = 1e-3
 
 
 class GraphGenerator(GraphTask):
@@ -29,11 +36,15 @@ class GraphGenerator(GraphTask):
             raise TypeError(f"method must be Greedy(), Sampling(...) or alike; got {method!r}.")
         self._start_id = max(task.start_id(), 0)
         model, method, length = task.model, self._method, self._new_tokens
-        self._decode = lambda inputs: method.decode(model, inputs, length)
+        self._decode = lambda inputs, method=method, **options: method.decode(
+            model, inputs, length, **options
+        )
 
     def functions(self):
+        drawn = (TEMPERATURES, SEEDS) if isinstance(self._method, Sampling) else ()
         return {
             "serving_default": (self.generate, TEXTS),
+            "generate_with": (self.generate_with, TEXTS, NEW_TOKENS, *drawn),
             "generate_tokens": (self.generate_tokens, *self.token_specs()),
         }
 
@@ -47,10 +58,26 @@ class GraphGenerator(GraphTask):
     def generate(self, texts):
         """Prompts (B,) to texts and scores (B, n)."""
         inputs = self.inputs_of(texts)
-        found = self._decode(inputs)
+        return self.answers(inputs, self._decode(inputs))
+
+    def generate_with(self, texts, max_new_tokens, temperatures=None, seeds=None):
+        """As `generate`, with settings (B,) of each prompt."""
+        inputs = self.inputs_of(texts)
+        limits = tf.clip_by_value(max_new_tokens, 1, self._new_tokens)
+        if seeds is None:
+            return self.answers(inputs, self._decode(inputs, limits=limits))
+        method = copy.copy(self._method)
+        temperatures = tf.repeat(tf.maximum(temperatures, LOWEST_TEMPERATURE), method.rows)
+        # Not by `replace`, which would check a number that there is none of yet.
+        object.__setattr__(method, "temperature", temperatures[:, None])
+        seeds = mix(mix(mix(seeds)) + 1)  # as those of a prompt that is asked alone in Python
+        return self.answers(inputs, self._decode(inputs, method, limits=limits, seeds=seeds))
+
+    def answers(self, inputs, found):
+        """What was generated after prompts as the outputs of the signature."""
         prompts = tf.ragged.boolean_mask(inputs["token_ids"], inputs["padding_mask"])
         n = found.sequences.shape[1]
-        rows = tf.repeat(tf.range(tf.size(texts)), n)
+        rows = tf.repeat(tf.range(tf.shape(inputs["token_ids"])[0]), n)
         prompts = tf.gather(prompts, rows)
         lengths = tf.reshape(found.lengths, [-1])
         sequences = tf.reshape(found.sequences, [tf.size(rows), self._new_tokens])

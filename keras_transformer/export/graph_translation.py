@@ -37,14 +37,16 @@ class GraphTranslator(tf.Module):
         """The concrete functions by the name of their signature."""
         texts = tf.TensorSpec([None], tf.string, "texts")
         tokens = tf.TensorSpec([None, None], tf.int32, TOKENS)
+        new_tokens = tf.TensorSpec([None], tf.int32, "max_new_tokens")
         found = {
             "serving_default": (self.translate, texts),
             "translate_n_best": (self.translate_n_best, texts),
+            "translate_with": (self.translate_with, texts, new_tokens),
             "translate_tokens": (self.translate_tokens, tokens),
         }
         return {
-            name: tf.function(function, autograph=False).get_concrete_function(spec)
-            for name, (function, spec) in found.items()
+            name: tf.function(function, autograph=False).get_concrete_function(*specs)
+            for name, (function, *specs) in found.items()
         }
 
     def translate(self, texts):
@@ -58,6 +60,13 @@ class GraphTranslator(tf.Module):
     def translate_n_best(self, texts):
         """The n best translations of each text: (B,) strings to (B, n_best) strings and scores."""
         found = self._several(*self.encode(texts))
+        return {"translations": self.decode(found), "scores": found.scores}
+
+    def translate_with(self, texts, max_new_tokens):
+        """As `translate_n_best`, with the tokens (B,) that each translation may have at most."""
+        tokens, mask, limits = self.encode(texts)
+        wanted = tf.clip_by_value(max_new_tokens, 1, self._config.max_length)
+        found = self._several(tokens, mask, tf.where(limits > 0, wanted, 0))
         return {"translations": self.decode(found), "scores": found.scores}
 
     def translate_tokens(self, encoder_token_ids):

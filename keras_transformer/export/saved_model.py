@@ -1,17 +1,28 @@
 """Tasks as TensorFlow SavedModels. TensorFlow is imported when something is exported."""
 
+import copy
 import errno
 import importlib
+import inspect
 import json
 
 import keras
 
 import keras_transformer
+from keras_transformer.export.backend import check_backend
 from keras_transformer.export.folder import MARK, replacing_folder
+from keras_transformer.export.tokens import export_tokens
 
 
 def export_translator(
-    translator, path, *, beam_size=None, length_penalty=None, n_best=None, max_new_tokens=None
+    translator,
+    path,
+    *,
+    max_length=None,
+    beam_size=None,
+    length_penalty=None,
+    n_best=None,
+    max_new_tokens=None,
 ):
     """Writes a SavedModel that takes strings and returns translations, tokenizer and search inside.
 
@@ -22,6 +33,8 @@ def export_translator(
       float32.
     - `translate_n_best`: the same, with outputs (B, n_best), best first. Where a text has fewer
       hypotheses, an empty string with score -inf fills up.
+    - `translate_with`: `texts` and `max_new_tokens` (B,) int32, the tokens that each translation
+      may have at most, to the same outputs as `translate_n_best`.
     - `translate_tokens`: `encoder_token_ids` (B, S) int32, each row with its special tokens, such
       as the end, and filled up with `pad_id`, to `sequences` (B, n_best, L) int32, `lengths`
       (B, n_best) int32 and `scores` (B, n_best) float32. Ids outside of the vocabulary are an
@@ -35,9 +48,10 @@ def export_translator(
         translator: a `tasks.Translator`.
         path: the folder to write. It appears whole or not at all. An earlier export is replaced;
             any other folder with something in it is refused.
+        max_length: tokens of a source at most, its end included; by default the translator's.
         beam_size: hypotheses kept for each text; 1 is greedy search. By default as in `Translator`.
         length_penalty: as in `Translator`.
-        n_best: translations of each text in the second and third signature; by default
+        n_best: translations of each text in all signatures but the first; by default
             `beam_size`.
         max_new_tokens: tokens of a translation at most; by default as in `Translator`, by length.
 
@@ -59,9 +73,13 @@ def export_translator(
     >>> export.export_translator(tasks.Translator(model, tokenizer), folder, beam_size=1)
     >>> import tensorflow as tf
     >>> sorted(tf.saved_model.load(folder).signatures)
-    ['serving_default', 'translate_n_best', 'translate_tokens']
+    ['serving_default', 'translate_n_best', 'translate_tokens', 'translate_with']
     """
     check_backend(translator)
+    if max_length is not None:
+        checked = type(translator)(translator.model, translator.tokenizer, max_length)
+        translator = copy.copy(translator)
+        translator.max_length = checked.max_length
     beam_size = translator.decoding.beam_size if beam_size is None else beam_size
     if length_penalty is None:
         length_penalty = translator.decoding.length_penalty
@@ -89,6 +107,7 @@ def export_translator(
     write_saved_model(make_module, path)
 
 
+FORMATS = ("savedmodel", "onnx", "litert")
 # The graph of each task
 GRAPHS = {
     "TextClassifier": ("text-classification", "graph_classification", "GraphClassifier"),
@@ -100,7 +119,7 @@ GRAPHS = {
 }
 
 
-def export_task(task, path, **options):
+def export_task(task, path, *, format="savedmodel", **options):
     """Writes a SavedModel that takes strings and returns a task's answers.
 
     Whoever serves it needs tensorflow and tensorflow-text, not Keras. It answers as the task does
@@ -119,6 +138,9 @@ def export_task(task, path, **options):
     - `MaskFiller`: `texts` to `filled` (B,) string, `tokens` string, `token_ids`, `scores`
       (B, M, k), filled up behind the `counts` (B,) of each text.
     - `TextGenerator`: `texts` to `generated` string and `scores` (B, n), n as the method says.
+      `generate_with` also takes `max_new_tokens` (B,) int32, within the export's, and, where the
+      method is `Sampling`, `temperatures` (B,) float32 and `seeds` (B,) int32: with a seed a prompt
+      is continued as `Sampling(seed=seed)` continues it alone.
     - `Translator`: see `export_translator`.
 
     Each has a token-level signature too, of `token_ids` (B, T) int32, `padding_mask` (B, T) bool
@@ -130,6 +152,8 @@ def export_task(task, path, **options):
         task: one of `tasks`.
         path: the folder to write. It appears whole or not at all. An earlier export is replaced;
             any other folder with something in it is refused.
+        format: "onnx" and "litert" write a file of the model's forward pass alone, see
+            `export_tokens`, whose options are those then.
         **options: `max_length` of an input; `threshold` (multi-label); `overlap` (tagger,
             answerer); `n_best`, `no_answer_threshold`, `max_answer_length` (answerer); `top_k`
             (filler); `max_new_tokens`, `method` (generator): as in the task's call. Weights are
@@ -158,18 +182,16 @@ def export_task(task, path, **options):
     >>> sorted(tf.saved_model.load(folder).signatures)
     ['embed_tokens', 'serving_default']
     """
-    name = next((c.__name__ for c in type(task).__mro__ if c.__name__ in GRAPHS), None)
+    check_options(task, format, options)
+    if format != "savedmodel":
+        return export_tokens(task, path, format, **options)
     if hasattr(task, "target_limits"):
         return export_translator(task, path, **options)
-    if name is None:
-        raise TypeError(f"task must be one of {', '.join(GRAPHS)}, got {type(task).__name__}.")
     check_backend(task)
-    kind, module, graph = GRAPHS[name]
+    kind, graph = _graph_of(task)
 
     def make_module():
-        made = getattr(importlib.import_module(f"keras_transformer.export.{module}"), graph)(
-            task, **options
-        )
+        made = graph(task, **options)
         return made, {
             "keras_transformer": keras_transformer.__version__,
             "task": kind,
@@ -181,16 +203,43 @@ def export_task(task, path, **options):
     write_saved_model(make_module, path)
 
 
-def check_backend(task):
-    """Refuses other backends than TensorFlow, and says what to do on them."""
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise RuntimeError(
-            f"A SavedModel is written by the TensorFlow backend; this is {backend}. Save with "
-            "save_pretrained(folder), then run "
-            f"{type(task).__name__}.from_pretrained(folder).export(path) "
-            "with KERAS_BACKEND=tensorflow."
+def check_options(task, format, options):
+    """Refuses a format that is none, and an option that the export of a task does not have.
+
+    Raises:
+        TypeError: `task` is none, or an option is not known; the message lists those that are.
+        ValueError: the format is not known.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}; got {format!r}.")
+    if format != "savedmodel":
+        function, first = export_tokens, 3
+    elif hasattr(task, "target_limits"):
+        function, first = export_translator, 2
+    else:
+        _check_task(task)
+        if keras.backend.backend() != "tensorflow":
+            return  # which is an error anyway, and its graphs cannot be imported
+        function, first = _graph_of(task)[1], 1
+    known = list(inspect.signature(function).parameters)[first:]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise TypeError(
+            f"{unknown[0]} is no option of {type(task).__name__} as {format}; "
+            f"it has {', '.join(known)}."
         )
+
+
+def _check_task(task):
+    if not any(c.__name__ in GRAPHS for c in type(task).__mro__):
+        raise TypeError(f"task must be one of {', '.join(GRAPHS)}, got {type(task).__name__}.")
+
+
+def _graph_of(task):
+    """The kind of a task by its name, and the class of its graph."""
+    name = next(c.__name__ for c in type(task).__mro__ if c.__name__ in GRAPHS)
+    kind, module, graph = GRAPHS[name]
+    return kind, getattr(importlib.import_module(f"keras_transformer.export.{module}"), graph)
 
 
 def write_saved_model(make_module, path):

@@ -33,7 +33,7 @@ def padding_mask(mask, key_length=None):
     if mask is None:
         return None
     check_padding_mask(mask, key_length)
-    return ops.cast(mask, "bool")[:, None, None, :]
+    return ops.expand_dims(ops.cast(mask, "bool"), (1, 2))
 
 
 def check_padding_mask(mask, length=None):
@@ -104,7 +104,7 @@ def attention_mask(mask, query_length=None, key_length=None):
                 f"which may be 1; received shape {tuple(mask.shape)}"
             )
     mask = ops.cast(mask, "bool")
-    return mask[:, None] if rank == 3 else mask
+    return ops.expand_dims(mask, 1) if rank == 3 else mask
 
 
 def causal_mask(query_length, key_length, offset=0):

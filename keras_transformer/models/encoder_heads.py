@@ -261,7 +261,7 @@ class SpanExtractor(Head):
         logits = self.ends(self.ends_dropout(hidden, training=training))
         if padding_mask is None:
             return ops.cast(logits, "float32")
-        return mask_logits(logits, padding_mask[:, :, None])
+        return mask_logits(logits, ops.expand_dims(padding_mask, 2))
 
     def default_loss(self):
         return span_loss

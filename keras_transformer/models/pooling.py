@@ -30,7 +30,7 @@ def mean(hidden, padding_mask=None):
     hidden = ops.cast(hidden, "float32")
     if padding_mask is None:
         return ops.cast(ops.mean(hidden, axis=1), dtype)
-    real = ops.cast(padding_mask, "float32")[:, :, None]  # (B, T, 1)
+    real = ops.expand_dims(ops.cast(padding_mask, "float32"), 2)  # (B, T, 1)
     total = ops.sum(hidden * real, axis=1)
     return ops.cast(total / ops.maximum(ops.sum(real, axis=1), 1.0), dtype)
 
@@ -40,7 +40,7 @@ def largest(hidden, padding_mask=None):
     if padding_mask is None:
         return ops.max(hidden, axis=1)
     lowest = ops.cast(-1e4 if hidden.dtype == "float16" else -1e30, hidden.dtype)
-    return ops.max(ops.where(padding_mask[:, :, None], hidden, lowest), axis=1)
+    return ops.max(ops.where(ops.expand_dims(padding_mask, 2), hidden, lowest), axis=1)
 
 
 POOLINGS = {"first": first, "last": last, "mean": mean, "max": largest}

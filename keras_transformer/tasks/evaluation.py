@@ -5,6 +5,7 @@ N examples
 
 import collections
 import math
+import numbers
 import re
 import string
 
@@ -65,6 +66,34 @@ def evaluate(task, examples, **settings):
     raise TypeError(f"There is no score for {type(task).__name__}.")
 
 
+def _is_text(x):
+    return isinstance(x, str)
+
+
+def _are_texts(x):
+    return isinstance(x, (list, tuple, set, frozenset)) and all(map(_is_text, x))
+
+
+def _is_number(x):
+    return isinstance(x, numbers.Real) and not isinstance(x, bool)
+
+
+def _are_entities(x):
+    return isinstance(x, (list, tuple)) and all(
+        isinstance(entity, dict) and {"type", "start", "end"} <= set(entity) for entity in x
+    )
+
+
+# What the values of a key must be
+KINDS = {
+    **dict.fromkeys(("text", "pair", "question", "context", "target"), ("a string", _is_text)),
+    "label": ("a string", _is_text),
+    **dict.fromkeys(("labels", "answers", "tokens"), ("a list of strings", _are_texts)),
+    "value": ("a number", _is_number),
+    "entities": ("a list of objects with type, start and end", _are_entities),
+}
+
+
 class Column:
     """The values of examples by key."""
 
@@ -76,7 +105,12 @@ class Column:
         if missing:
             own = sorted(self._examples[missing[0]])
             raise ValueError(f"examples[{missing[0]}] lacks {key!r}; it has {own}.")
-        return [example[key] for example in self._examples]
+        found = [example[key] for example in self._examples]
+        wanted, check = KINDS[key]
+        for i, value in enumerate(found):
+            if not check(value):
+                raise ValueError(f"examples[{i}]: {key!r} must be {wanted}; got {value!r}.")
+        return found
 
     def pairs(self):
         """The second texts, or None where there are none."""
@@ -144,6 +178,11 @@ def of_filler(task, column, settings):
     answers = task(column["text"], **{"top_k": min(5, task.tokenizer.vocab_size), **settings})
     best, among = [], []
     for answer, wanted in zip(answers, column["tokens"], strict=True):
+        if len(answer.masks) != len(wanted):
+            raise ValueError(
+                f"tokens must be one for each mask; got {wanted} for {len(answer.masks)} in "
+                f"{answer.text!r}."
+            )
         for mask, token in zip(answer.masks, wanted, strict=True):
             best.append(mask[0].token == token)
             among.append(token in [candidate.token for candidate in mask[:5]])

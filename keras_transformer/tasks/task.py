@@ -192,10 +192,10 @@ class Task:
         return cls(model, Tokenizer.load(folder), **arguments)
 
     def export(self, path, **options):
-        """Writes a TensorFlow SavedModel that takes strings and returns this task's answers.
+        """Writes this task for a server: by default a SavedModel of strings and answers.
 
         Args:
-            path: the folder to write.
+            path: the folder to write; a file where `format` is "onnx" or "litert".
             **options: as in `export.export_task`.
         """
         from keras_transformer.export import export_task

@@ -218,23 +218,16 @@ class Translator:
         model = Seq2SeqLM.from_pretrained(folder, dtype=dtype, **of_model)
         return cls(model, tokenizer, max_length, decoding)
 
-    def export(
-        self, path, *, beam_size=None, length_penalty=None, n_best=None, max_new_tokens=None
-    ):
-        """Writes a TensorFlow SavedModel that takes strings and returns translations.
+    def export(self, path, *, format="savedmodel", **options):
+        """Writes this translator for a server: by default a SavedModel of strings.
 
-        See `export.export_translator`.
+        Args:
+            path: the folder to write; a file where `format` is "onnx" or "litert".
+            **options: as in `export.export_translator`, or, of a file, `export.export_tokens`.
         """
-        from keras_transformer.export import export_translator
+        from keras_transformer.export import export_task
 
-        export_translator(
-            self,
-            path,
-            beam_size=beam_size,
-            length_penalty=length_penalty,
-            n_best=n_best,
-            max_new_tokens=max_new_tokens,
-        )
+        export_task(self, path, format=format, **options)
 
     def __repr__(self):
         return f"Translator({self.model.name!r}, {self.tokenizer!r}, max_length={self.max_length})"

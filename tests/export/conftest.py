@@ -1,6 +1,7 @@
-"""Makes the tasks' toys importable for the tests beside it."""
+"""Makes the tasks' toys, and the tokenizers' odd strings, importable for the tests beside it."""
 
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tasks"))
+TESTS = pathlib.Path(__file__).parent.parent
+sys.path[:0] = [str(TESTS / name) for name in ("tasks", "text", "export")]

@@ -1,6 +1,7 @@
 """What a server does, in a process of its own: a SavedModel, TensorFlow and tokenizer operations.
 
-python serve.py HOW FOLDER REQUESTS: answers a JSON list of [signature, input] to standard output.
+python serve.py HOW FOLDER REQUESTS: answers a JSON list of [signature, input] to standard output,
+as `answers`, with the modules that should not be `loaded` and the `peak` of memory in GiB.
 An input is a list, or an object of lists by the names of a signature's arguments. FOLDER holds a
 SavedModel, or several, and then a signature is asked for as "folder/signature". HOW is
 `package` to import tensorflow_text, or `operations` to load the one library of it that is needed:
@@ -10,6 +11,7 @@ the package imports Keras, as TensorFlow does where it finds it, and here nothin
 import functools
 import json
 import pathlib
+import resource
 import sys
 from importlib import util
 
@@ -57,4 +59,5 @@ for name, value in json.loads(pathlib.Path(requests).read_text(encoding="utf-8")
     except tf.errors.InvalidArgumentError as error:
         answers.append({"error": str(error)})
 loaded = [name for name, module in sys.modules.items() if name.split(".")[0] in absent and module]
-json.dump({"answers": answers, "loaded": loaded}, sys.stdout)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GiB, from KiB
+json.dump({"answers": answers, "loaded": loaded, "peak": peak}, sys.stdout)

@@ -8,8 +8,9 @@ import sys
 import keras
 import numpy as np
 import pytest
-from toy_translator import toy_translator
+from toy_translator import MAX_LENGTH, toy_translator
 
+from keras_transformer import tasks
 from keras_transformer.export import export_translator
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
@@ -65,6 +66,7 @@ def served(translator, saved_model, tmp_path_factory):
         "odd": ["serving_default", latin(ODD)[1]],
         "several": ["translate_n_best", TEXTS],
         "several of none": ["translate_n_best", []],
+        "limited": ["translate_with", {"texts": TEXTS, "max_new_tokens": [1, 2, 3, 2, 0, 9, 99]}],
         "tokens": ["translate_tokens", [[*tokens, 3, 0], [*tokens[:2], 3] + [0] * len(tokens[1:])]],
         "long tokens": ["translate_tokens", [tokens * 20]],
         "no token": ["translate_tokens", [[0, 0]]],
@@ -125,6 +127,33 @@ def test_the_n_best_are_those_of_the_translator(translator, served):
             np.testing.assert_allclose(answer.alternatives[0].score, score, rtol=1e-5, atol=1e-5)
         else:
             assert (text, score) == ("", -np.inf)
+
+
+def test_a_limit_of_a_request_is_that_of_the_call(translator, served):
+    limits = (1, 2, 3, 2, 1, 9, MAX_LENGTH)
+    for row, (line, limit) in enumerate(zip(TEXTS, limits, strict=True)):
+        answer = translator(line, n_best=SEVERAL, max_new_tokens=limit, **SETTINGS)
+        assert served["limited"]["translations"][row, 0] == answer.text
+        np.testing.assert_allclose(
+            served["limited"]["scores"][row, 0], answer.score, rtol=1e-5, atol=1e-5
+        )
+
+
+def test_max_length_may_be_less(translator, tmp_path):
+    import tensorflow as tf
+
+    translator.export(tmp_path / "short", max_length=5, beam_size=1)
+    mark = json.loads((tmp_path / "short/assets.extra/keras_transformer.json").read_text())
+    assert mark["max_length"] == 5 and translator.max_length == MAX_LENGTH
+    found = tf.saved_model.load(str(tmp_path / "short")).signatures["serving_default"](
+        tf.constant([TEXTS[3]])
+    )
+    shorter = tasks.Translator(translator.model, translator.tokenizer, 5)
+    with pytest.warns(UserWarning, match="were cut to 5"):
+        answer = shorter(TEXTS[3], beam_size=1, truncate=True)
+    assert found["translations"].numpy().tolist() == [answer.text.encode()]
+    with pytest.raises(ValueError, match="max_length must be from 2 to"):
+        translator.export(tmp_path / "long", max_length=99)
 
 
 def test_tokens_give_tokens(translator, served):

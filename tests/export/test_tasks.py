@@ -281,6 +281,28 @@ def test_a_generator(served):
     assert found["none"]["generated"].shape == (0, 1)
 
 
+def test_settings_of_a_request_are_those_of_the_call():
+    import tensorflow as tf
+
+    from keras_transformer.export.graph_generation import GraphGenerator
+    from keras_transformer.generation import Sampling
+
+    task, prompts = generator(), PROMPTS[:3] * 2
+    limits, temperatures, seeds = [1, 3, 5, 7, 99, 0], [1.0, 0.3, 2.0, 1.0, 0.7, 1.0], range(6)
+    graph = GraphGenerator(task, max_new_tokens=7, method=Sampling(num_sequences=2))
+    found = tf.function(graph.generate_with, autograph=False)(
+        tf.constant(prompts), limits, temperatures, tf.constant([*seeds])
+    )
+    for i, (prompt, limit, temperature, seed) in enumerate(
+        zip(prompts, limits, temperatures, seeds, strict=True)
+    ):
+        method = Sampling(temperature=temperature, num_sequences=2, seed=seed)
+        answer = task(prompt, max_new_tokens=min(max(limit, 1), 7), method=method)
+        own = [answer, *answer.alternatives]
+        assert found["generated"][i].numpy().tolist() == [a.text.encode() for a in own]
+        close(found["scores"][i].numpy(), [a.score for a in own])
+
+
 def test_it_says_what_it_is(tmp_path):
     export_task(tagger(labels=("O", "LOC")), tmp_path / "saved_model", max_length=9)
     mark = json.loads((tmp_path / "saved_model/assets.extra/keras_transformer.json").read_text())
@@ -300,8 +322,10 @@ def test_bad_options_are_named_and_nothing_is_written(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             task.export(path, **options)
-    with pytest.raises(TypeError, match="beam_size"):
+    with pytest.raises(TypeError, match="beam_size is no option of TextEmbedder .* has max_length"):
         embedder().export(path, beam_size=3)
+    with pytest.raises(ValueError, match="format must be one of savedmodel, onnx, litert"):
+        embedder().export(path, format="tflite")
     with pytest.raises(TypeError, match="task must be one of TextClassifier.* got str"):
         export_task("classifier", path)
     assert not list(tmp_path.iterdir())
