@@ -1,19 +1,19 @@
 """Teach a GPT to answer: on conversations with the loss on the answers alone, or on plain text.
 
-    python -m recipes.finetune_decoder quickstart                   Python's own library, no download
-    python -m recipes.finetune_decoder files --data-dir D --from-checkpoint C     all weights
-    python -m recipes.finetune_decoder lora --data-dir D --from-checkpoint C      low-rank parts alone
-    python -m recipes.finetune_decoder text --data-dir D --from-checkpoint C      goes on with your text
+    python -m recipes.finetune_decoder quickstart                Python's own library, no download
+    python -m recipes.finetune_decoder files --data-dir D --from-checkpoint C   all weights
+    python -m recipes.finetune_decoder lora --data-dir D --from-checkpoint C    low-rank parts alone
+    python -m recipes.finetune_decoder text --data-dir D --from-checkpoint C    goes on with a text
 
-C is a folder or a name on the Hugging Face hub with a decoder (GPT-2, Llama, Qwen, Mistral, or one of
+C is a folder or a name on the Hugging Face hub with a decoder (GPT-2, Llama, Qwen, Mistral, or of
 recipes.pretrain_decoder) and its tokenizer. For `files` and `lora`, D has train.jsonl with lines of
-`messages` (role, content) or of `prompt` and `completion`; without val.jsonl a tenth of it is kept for
-validation, and without test.jsonl scores are of the validation. `text` takes what pretrain_decoder
-takes. The run's folder opens with `tasks.TextGenerator.from_pretrained`; `lora` also leaves
+`messages` (role, content) or of `prompt` and `completion`; without val.jsonl a tenth of it is kept
+for validation, and without test.jsonl scores are of the validation. `text` takes files, folders and
+JSONL. The run's folder opens with `tasks.TextGenerator.from_pretrained`; `lora` also leaves
 `adapter/`, which the library peft reads.
 
-`python -m recipes.finetune_decoder PRESET --help` lists every setting. The same command again resumes
-a run that was interrupted. What was measured is in docs/results.md.
+`python -m recipes.finetune_decoder PRESET --help` lists every setting. The same command again
+resumes a run that was interrupted. What was measured is in docs/results.md.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from typing import Literal
 from keras_transformer import checkpoints, data, explain, models, tasks, text, training
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.checkpoints.hub import find_folder
-from keras_transformer.generation.decoding import end_ids
+from keras_transformer.generation.decoding import end_tokens
 from keras_transformer.text.chat import JINJA
 from keras_transformer.text.files import write_atomically
 from recipes import answering, finetuning, library_questions, runs, splits
@@ -64,7 +64,7 @@ TUNING = dict(
 
 PRESETS = {
     "quickstart": (
-        "A small new model learns to answer questions on Python's library; some minutes, two cores.",
+        "A small new model learns to answer questions on Python's library; some minutes.",
         Settings(
             runs.RUNS / "assistant",
             corpus="library",
@@ -145,20 +145,21 @@ def main(settings):
     explain_run(settings, report, scores, answers)
     finetuning.export(settings, generator)
     print(f"\n{settings.run_dir}: report.html, scores.json, weights, tokenizer")
-    tell(scores)
+    print(
+        f"{split} perplexity: {scores['perplexity']:.2f} (a guess: {scores['perplexity_guess']:.1f})"
+    )
+    if answers.rows:
+        usual = f"the usual answer: {scores['exact_match_guess']:.1f} %"
+        print(f"{split} exact match: {scores['exact_match']:.1f} % ({usual})")
 
 
 def check(settings):
     """Refuses settings that contradict each other, before anything is read."""
     finetuning.check(settings)
     if settings.lora_rank and settings.from_checkpoint is None:
-        raise ValueError(
-            "lora_rank needs --from-checkpoint: all weights of a new model are to learn."
-        )
+        raise ValueError("lora_rank needs --from-checkpoint: a new model has all to learn.")
     if settings.lora_rank and (settings.freeze_embeddings or settings.freeze_blocks):
-        raise ValueError(
-            "lora_rank keeps all other weights as they are; freeze_... is for 0 alone."
-        )
+        raise ValueError("freeze_embeddings and freeze_blocks are for lora_rank 0 alone.")
     if settings.corpus == "text" and settings.from_checkpoint is None:
         raise ValueError("--from-checkpoint is missing; recipes.pretrain_decoder starts anew")
     if settings.corpus != "library" and settings.data_dir is None:
@@ -183,14 +184,14 @@ def read_corpus(settings):
 
 def cut(documents, share):
     """Documents up to a share of all their characters, and the rest: one may be in both."""
-    room, first = round(share * sum(map(len, documents))), []
-    for n, document in enumerate(documents):
-        if len(document) > room:
-            break
-        first.append(document)
-        room -= len(document)
-    parts = [*first, document[:room]], [document[room:], *documents[n + 1 :]]
-    return tuple([each for each in part if each.strip()] for part in parts)
+    end, parts = round(share * sum(map(len, documents))), ([], [])
+    for document in documents:
+        place = min(max(end, 0), len(document))
+        for part, piece in zip(parts, (document[:place], document[place:]), strict=True):
+            if piece.strip():
+                part.append(piece)
+        end -= len(document)
+    return parts
 
 
 def make_tokenizer(settings, train):
@@ -257,9 +258,7 @@ def encode(settings, tokenizer, template, part):
             ):
                 column.append(value)
     if num_cut:
-        print(
-            f"{num_cut:,} of {len(part):,} conversations were cut to {settings.max_length} tokens"
-        )
+        print(f"{num_cut:,} of {len(part):,} records were cut to {settings.max_length} tokens")
     if not len(records):
         raise ValueError(f"{part.path}: no answer begins within {settings.max_length} tokens")
     return records
@@ -304,7 +303,7 @@ def make_model(settings, tokenizer, template):
                 f"max_length must be at most that of {settings.from_checkpoint}, "
                 f"{model.config.max_length}; got {settings.max_length}."
             )
-        if settings.corpus == "text" or end in end_ids(model.config):
+        if settings.corpus == "text" or end in end_tokens(model.config):
             return model
         return models.CausalLM.from_pretrained(settings.from_checkpoint, eos_id=end)
     config = models.DecoderConfig(

@@ -1,7 +1,7 @@
 """Low-rank adapters in files that the library peft reads and writes.
 
-D inputs, F outputs, r rank. A module of theirs may be several layers of ours, as GPT-2's `c_attn` is
-queries, keys and values: its A (R, D) is then those of the layers below each other, and its
+D inputs, F outputs, r rank. A module of theirs may be several layers of ours, as GPT-2's `c_attn`
+of queries, keys and values: its A (R, D) is then those of the layers below each other, and its
 B (F₁ + F₂ + …, R) has theirs along a diagonal, which gives the same sums.
 """
 

@@ -42,10 +42,7 @@ class ChatTemplate:
         Raises:
             ValueError: a role is not known.
         """
-        text = "".join(
-            self._around(m.role)[0] + m.content + self._around(m.role)[1] for m in messages
-        )
-        return text + self.assistant[0] * prompt
+        return self.spans(messages)[0] + self.assistant[0] * prompt
 
     def spans(self, messages):
         """The text of messages, and where in it the answers stand, each with its end.

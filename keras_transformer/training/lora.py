@@ -45,9 +45,7 @@ def enable_lora(model, rank=8, alpha=16.0, targets=("query", "value")):
         raise ValueError(f"alpha must be more than 0; got {alpha!r}")
     dense = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Dense)]
     if any(layer.lora_enabled for layer in dense):
-        raise ValueError(
-            "the model has low-rank parts already; merge_lora adds them to its kernels"
-        )
+        raise ValueError("the model has low-rank parts already; merge_lora adds them up")
     names = sorted({layer.name for layer in dense})
     unknown = [name for name in targets if name not in names]
     if unknown or not targets:
