@@ -69,13 +69,12 @@ PRESETS = {
             runs.RUNS / "assistant",
             corpus="library",
             vocab_size=1000,
-            num_layers=3,
-            hidden_dim=128,
             dropout=0.0,
             max_length=256,
-            epochs=10,
-            batch_size=32,
-            learning_rate=3e-3,
+            epochs=4,
+            batch_size=16,
+            num_shapes=2,
+            learning_rate=2e-3,
             schedule="cosine",
             answer_length=48,
         ),
@@ -145,9 +144,8 @@ def main(settings):
     explain_run(settings, report, scores, answers)
     finetuning.export(settings, generator)
     print(f"\n{settings.run_dir}: report.html, scores.json, weights, tokenizer")
-    print(
-        f"{split} perplexity: {scores['perplexity']:.2f} (a guess: {scores['perplexity_guess']:.1f})"
-    )
+    guess = f"a guess: {scores['perplexity_guess']:.1f}"
+    print(f"{split} perplexity: {scores['perplexity']:.2f} ({guess})")
     if answers.rows:
         usual = f"the usual answer: {scores['exact_match_guess']:.1f} %"
         print(f"{split} exact match: {scores['exact_match']:.1f} % ({usual})")
