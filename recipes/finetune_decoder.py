@@ -58,6 +58,7 @@ class Settings(finetuning.FineTuning):
     """Answers that are generated and compared with the expected ones; 0: none."""
 
 
+MARKS = ("<|im_start|>", "<|im_end|>")  # ChatML's
 TUNING = dict(
     learning_rate=2e-5, max_length=1024, batch_size=8, weight_decay=0.0, schedule="cosine"
 )
@@ -197,8 +198,7 @@ def make_tokenizer(settings, train):
     if settings.from_checkpoint is not None:
         return text.Tokenizer.load(find_folder(settings.from_checkpoint))
     lines = [message.content for messages in train.messages for message in messages]
-    marks = ("<|im_start|>", "<|im_end|>")
-    return text.BytePairTokenizer.train([lines], settings.vocab_size, special_tokens=marks)
+    return text.BytePairTokenizer.train([lines], settings.vocab_size, special_tokens=MARKS)
 
 
 def choose_template(settings, tokenizer):
@@ -211,10 +211,10 @@ def choose_template(settings, tokenizer):
             raise ValueError(f"{folder}: the tokenizer has no chat template")
     if published is not None:
         return published
-    marks = ("<|im_start|>", "<|im_end|>")
-    has_marks = all(tokenizer.id_of(mark) in tokenizer.special_ids for mark in marks)
+    special = tokenizer.pieces(tokenizer.special_ids)
+    has_marks = all(mark in special for mark in MARKS)
     if choice == "chatml" and not has_marks:
-        raise ValueError(f"chatml needs a tokenizer with the special tokens {' and '.join(marks)}")
+        raise ValueError(f"chatml needs a tokenizer with the special tokens {' and '.join(MARKS)}")
     return text.CHATML if has_marks and choice != "plain" else text.ChatTemplate()
 
 

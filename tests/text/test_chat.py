@@ -39,7 +39,7 @@ LLAMA_2 = (
 @pytest.fixture(scope="module")
 def tokenizer():
     lines = [message.content for message in TALK] + ["### Question ### Answer"]
-    return text.BytePairTokenizer.train([lines], 290, special_tokens=MARKS)
+    return text.BytePairTokenizer.train([lines * 2], 290, special_tokens=MARKS)
 
 
 def learned(tokenizer, template, talk=TALK):
@@ -56,9 +56,7 @@ def learned(tokenizer, template, talk=TALK):
     return ["".join(tokenizer.pieces(each)).replace("Ġ", " ") for each in stretches]
 
 
-def test_an_answer_is_learned_with_its_end():
-    lines = [message.content for message in TALK]
-    tokenizer = text.BytePairTokenizer.train([lines], 280, special_tokens=MARKS)
+def test_an_answer_is_learned_with_its_end(tokenizer):
     expected = ["It is 2.<|im_end|>", " 4, of courseĊ<|im_end|>"]
     assert learned(tokenizer, text.CHATML) == expected
     expected = [each.replace("<|im_end|>", "<|endoftext|>") for each in expected]
@@ -75,7 +73,7 @@ def test_what_is_asked_begins_as_what_was_learned(tokenizer):
 def test_the_first_token_of_a_template_comes_once():
     special = ("<s>", "</s>")
     lines = [message.content for message in TALK]
-    plain = text.BytePairTokenizer.train([lines], 280, "llama3", special_tokens=special)
+    plain = text.BytePairTokenizer.train([lines * 2], 280, "llama3", special_tokens=special)
     assert plain.template.num_added() == 1
     ids, is_learned = text.chat_tokens(plain, text.ChatTemplate(), TALK)
     assert ids.count(plain.bos_id) == 1 and ids[0] == plain.bos_id and not is_learned[0]
@@ -159,13 +157,17 @@ def test_rendering_and_answers_are_those_of_transformers(tokenizer, tmp_path):
     transformers = pytest.importorskip("transformers")
     tokenizer.save(tmp_path)
     peer = transformers.AutoTokenizer.from_pretrained(tmp_path)
-    told = [{"role": m.role, "content": m.content} for m in TALK]
+    told = [message._asdict() for message in TALK]
     for source, talk in ((CHATML, TALK), (LLAMA_2, TALK[1:])):
         template = text.JinjaChatTemplate(source, "<|endoftext|>", "<|endoftext|>")
         expected = peer.apply_chat_template(
             told[-len(talk) :], chat_template=source, tokenize=False
         )
         assert template.render(talk) == expected
+    talk = [message._replace(content=message.content.strip()) for message in TALK]
+    told = [
+        message._asdict() for message in talk
+    ]  # theirs finds no answer that begins with a space
     found = peer.apply_chat_template(
         told,
         chat_template=CHATML,
@@ -173,11 +175,11 @@ def test_rendering_and_answers_are_those_of_transformers(tokenizer, tmp_path):
         return_dict=True,
         return_assistant_tokens_mask=True,
     )
-    ids, is_learned = text.chat_tokens(tokenizer, text.JinjaChatTemplate(CHATML), TALK)
+    ids, is_learned = text.chat_tokens(tokenizer, text.JinjaChatTemplate(CHATML), talk)
     assert ids == found["input_ids"]
     assert [int(each) for each in is_learned] == list(found["assistant_masks"])
     for template in (text.CHATML, text.ChatTemplate()):
         source = template.to_jinja()
         expected = peer.apply_chat_template(told, chat_template=source, tokenize=True)
         expected = expected["input_ids"] if hasattr(expected, "keys") else expected
-        assert text.chat_tokens(tokenizer, template, TALK)[0] == list(expected)
+        assert text.chat_tokens(tokenizer, template, talk)[0] == list(expected)
