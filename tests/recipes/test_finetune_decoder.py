@@ -45,7 +45,7 @@ def base(tmp_path_factory):
     tokenizer = text.BytePairTokenizer.train([lines], 300, special_tokens=marks)
     config = models.DecoderConfig.from_preset(
         "smollm-135m", vocab_size=tokenizer.vocab_size, num_layers=2, hidden_dim=32, num_heads=4,
-        num_kv_heads=2, ffn_dim=64, max_length=64, bos_id=0, eos_id=0, initializer_range=0.1,
+        num_kv_heads=2, ffn_dim=64, max_length=96, bos_id=0, eos_id=0, initializer_range=0.1,
     )  # fmt: skip
     models.CausalLM(config).save_pretrained(folder, family="llama")
     tokenizer.save(folder)
@@ -61,7 +61,7 @@ def tiny(folder, run_dir, preset="files", **changes):
         hidden_dim=32,
         num_heads=4,
         dropout=0.0,
-        max_length=64,
+        max_length=96,
         batch_size=16,
         num_shapes=1,
         epochs=12,
@@ -184,7 +184,7 @@ PAIR = {"prompt": "one", "completion": "two"}
         ({"prompt": "one"}, r"train\.jsonl:3: no key 'completion'"),
         ({"prompt": "one", "completion": " "}, r"train\.jsonl:3: message 1: the answer is blank"),
         ({"messages": [{"role": "tool", "content": "7"}]}, r"train\.jsonl:3: message 0: role must"),
-        ({"prompt": "one " * 80, "completion": "two"}, r"train\.jsonl:3: \d+ tokens, max_length"),
+        ({"prompt": "one " * 200, "completion": "two"}, r"train\.jsonl:3: \d+ tokens, max_length"),
     ],
 )
 def test_wrong_rows_are_refused_with_their_line_before_training(wrong, message, tmp_path):
