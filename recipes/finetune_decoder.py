@@ -23,7 +23,8 @@ from typing import Literal
 from keras_transformer import checkpoints, data, explain, models, tasks, text, training
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.checkpoints.hub import find_folder
-from keras_transformer.generation.decoding import end_tokens
+from keras_transformer.checkpoints.pretrained import read_fields
+from keras_transformer.checkpoints.published import CONFIG
 from keras_transformer.text.chat import JINJA
 from keras_transformer.text.files import write_atomically
 from recipes import answering, finetuning, library_questions, runs, splits
@@ -103,7 +104,7 @@ def main(settings):
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
     corpus = read_corpus(settings)
     tokenizer = make_tokenizer(settings, corpus[0])
-    template = choose_template(settings, tokenizer)
+    template = None if settings.corpus == "text" else choose_template(settings, tokenizer)
     model = make_model(settings, tokenizer, template)
     generator = tasks.TextGenerator(model, tokenizer, settings.max_length)
     train, valid, test = (
@@ -125,7 +126,9 @@ def main(settings):
     before = scorer.scores(test_batches) if settings.from_checkpoint else {}
     score = functools.partial(scorer.scores, valid_batches)
     both = finetuning.weighted(settings, batches, valid_batches)
-    watch.earlier = finetuning.fit(settings, generator, *both, score, "val_perplexity", "min")
+    watch.earlier = finetuning.fit(
+        settings, generator, *both, score, "val_perplexity", "min", ("answer_length", "num_answers")
+    )
 
     answers = answering.Answers(settings, template, train.talks, tested.talks)
     answers.generate(generator)
@@ -206,7 +209,10 @@ def choose_template(settings, tokenizer):
     choice, published = settings.chat_template, None
     if settings.from_checkpoint is not None and choice in ("auto", "checkpoint"):
         folder = find_folder(settings.from_checkpoint)
-        published = text.read_chat_template(folder, tokenizer)
+        try:
+            published = text.read_chat_template(folder, tokenizer)
+        except ImportError as error:
+            raise ValueError(str(error)) from None
         if published is None and choice == "checkpoint":
             raise ValueError(f"{folder}: the tokenizer has no chat template")
     if published is not None:
@@ -293,17 +299,15 @@ def plan(settings, tokenizer, records, shuffle=True):
 
 def make_model(settings, tokenizer, template):
     """The checkpoint's decoder, or a new one; it stops where the template ends an answer."""
-    end = end_of_answers(tokenizer, template)
     if settings.from_checkpoint is not None:
-        model = models.CausalLM.from_pretrained(settings.from_checkpoint)
+        stop = {} if settings.corpus == "text" else new_end(settings, tokenizer, template)
+        model = models.CausalLM.from_pretrained(settings.from_checkpoint, **stop)
         if settings.max_length > model.config.max_length:
             raise ValueError(
                 f"max_length must be at most that of {settings.from_checkpoint}, "
                 f"{model.config.max_length}; got {settings.max_length}."
             )
-        if settings.corpus == "text" or end in end_tokens(model.config):
-            return model
-        return models.CausalLM.from_pretrained(settings.from_checkpoint, eos_id=end)
+        return model
     config = models.DecoderConfig(
         vocab_size=tokenizer.vocab_size,
         num_layers=settings.num_layers,
@@ -317,10 +321,18 @@ def make_model(settings, tokenizer, template):
         activation="gelu",
         norm_first=True,
         use_bias=False,
-        eos_id=end,
+        eos_id=end_of_answers(tokenizer, template),
         pad_id=max(tokenizer.pad_id, 0),
     )
     return models.CausalLM(config)
+
+
+def new_end(settings, tokenizer, template):
+    """The argument by which a checkpoint's model stops where the template ends an answer."""
+    fields = read_fields(find_folder(settings.from_checkpoint) / CONFIG)
+    known = fields.get("eos_token_id", fields.get("eos_id"))  # published, or of our own layout
+    end = end_of_answers(tokenizer, template)
+    return {} if end in (known if isinstance(known, list) else [known]) else {"eos_id": end}
 
 
 def end_of_answers(tokenizer, template):
@@ -342,7 +354,8 @@ def save(settings, generator, template):
         )
         training.merge_lora(generator.model)
     generator.save_pretrained(run)
-    write_atomically(run / JINJA, template.to_jinja().encode())
+    if template is not None:
+        write_atomically(run / JINJA, template.to_jinja().encode())
 
 
 def explain_run(settings, report, scores, answers):
