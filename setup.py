@@ -35,9 +35,11 @@ TORCH = ["torch==2.13.0"]  # pinned: each release is gigabytes on a machine with
 PEERS = [  # what the tests of families and checkpoints compare with
     "transformers>=5.23,<6",
     "keras-hub>=0.32,<0.33",  # brings tensorflow-text, whatever the backend
+    "peft>=0.21,<0.22",  # a new minor release brings new fields of its files
 ]
 RECIPES = [
     "babel>=2.18,<3",
+    "jinja2>=3.1,<4",  # the chat templates of published checkpoints
     "plotly>=7.1,<8",
     "rouge-score>=0.1.2,<0.2",
     "tensorboard>=2.20,<3",

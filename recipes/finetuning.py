@@ -267,7 +267,7 @@ def weighted(settings, batches, valid):
     return data.AccumulatedBatches(batches, steps), data.AccumulatedBatches(valid, len(valid))
 
 
-def fit(settings, task, batches, valid, score, monitor, mode="max"):
+def fit(settings, task, batches, valid, score, monitor, mode="max", may_change=()):
     """Trains on from the last checkpoint, and leaves the weights that are to be saved.
 
     Args:
@@ -277,6 +277,7 @@ def fit(settings, task, batches, valid, score, monitor, mode="max"):
         score: function without arguments to the validation scores, of the weights as they are.
         monitor: which of them decides, such as "val_accuracy".
         mode: "max" where larger is better.
+        may_change: names of settings that a run is gone on with whatever they are.
 
     Returns:
         The seconds that training took before this process.
@@ -314,7 +315,7 @@ def fit(settings, task, batches, valid, score, monitor, mode="max"):
         epochs=settings.epochs,
         steps_per_epoch=len(batches),
         configuration={
-            **runs.identity(settings, *free.split()),
+            **runs.identity(settings, *free.split(), *may_change),
             "tokenizer": task.tokenizer.fingerprint,
             "batches": len(batches),
         },

@@ -32,7 +32,8 @@ def save_pretrained(model, folder, family=None):
             the model was read from, or this package's own.
 
     Raises:
-        ValueError: the family is not known or cannot express the model.
+        ValueError: the family is not known or cannot express the model; or the model has low-rank
+            parts (`training.enable_lora`).
         OSError: the disk is full; what was there before is untouched.
 
     Example:
@@ -45,6 +46,11 @@ def save_pretrained(model, folder, family=None):
     >>> from_pretrained(models.Seq2SeqLM, folder).config == model.config
     True
     """
+    if any("/lora_kernel_" in variable.path for variable in model.weights):
+        raise ValueError(
+            "the model has low-rank parts: checkpoints.save_adapter writes these, and "
+            "training.merge_lora makes the model whole"
+        )
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if family is None and model.published is not None:

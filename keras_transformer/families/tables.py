@@ -13,6 +13,8 @@ import numpy as np
 class Same:
     """One tensor as it is."""
 
+    outputs_first = False  # whether a kernel (inputs, outputs) is kept as (outputs, inputs)
+
     def shape(self, shapes):
         """The tensor's shape, from the shapes of our weights."""
         return shapes[0]
@@ -28,6 +30,8 @@ class Same:
 
 class Transposed(Same):
     """A kernel (inputs, outputs) as torch keeps it: (outputs, inputs)."""
+
+    outputs_first = True
 
     def shape(self, shapes):
         return shapes[0][::-1]
@@ -68,6 +72,8 @@ class SideBySide(Same):
 
 class HeadByHead(Same):
     """Kernels (D, H·K) or biases (H·K) of queries, keys and values as (H·3·K, D) or (H·3·K)."""
+
+    outputs_first = True
 
     def __init__(self, num_heads):
         self.num_heads = num_heads

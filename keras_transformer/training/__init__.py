@@ -12,6 +12,7 @@ from keras_transformer.training.callbacks import (
 from keras_transformer.training.checkpointing import Progress, RunCheckpoints
 from keras_transformer.training.contrastive import ContrastiveLoss
 from keras_transformer.training.layerwise import LayerwiseAdamW, freeze, layer_multipliers
+from keras_transformer.training.lora import enable_lora, merge_lora, num_trainable
 from keras_transformer.training.losses import TokenCrossEntropy
 from keras_transformer.training.metrics import Perplexity, TokenAccuracy, TokenCrossEntropyMetric
 from keras_transformer.training.schedules import (
@@ -45,9 +46,12 @@ __all__ = [
     "TokenBinaryCrossEntropy",
     "TokenCrossEntropy",
     "TokenCrossEntropyMetric",
+    "enable_lora",
     "entity_scores",
     "freeze",
     "layer_multipliers",
+    "merge_lora",
+    "num_trainable",
     "retrieval_scores",
     "squad_scores",
 ]
