@@ -241,18 +241,25 @@ def make_schedule(settings, updates):
 
 
 def compile_model(settings, model, batches, loss):
-    """Freezes what shall stay, and compiles. `loss` sums: the batches' weights hold the divisor."""
+    """Freezes what shall stay, and compiles with a rate for each layer: see `compile_with`."""
     if settings.freeze_embeddings or settings.freeze_blocks:
         training.freeze(model, num_blocks=settings.freeze_blocks)
+    multipliers = training.layer_multipliers(model, settings.layer_decay)
+    compile_with(settings, model, batches, loss, multipliers)
+
+
+def compile_with(settings, model, batches, loss, multipliers=None, **options):
+    """Compiles with AdamW. `loss` sums: the batches' weights hold the divisor."""
     accumulate = settings.gradient_accumulation_steps
-    ema = {} if settings.ema is None else {"use_ema": True, "ema_momentum": settings.ema}
+    if settings.ema is not None:
+        options |= {"use_ema": True, "ema_momentum": settings.ema}
     optimizer = training.LayerwiseAdamW(
         make_schedule(settings, num_updates(settings, batches)),
-        training.layer_multipliers(model, settings.layer_decay),
+        multipliers,
         weight_decay=settings.weight_decay,
         global_clipnorm=settings.clip_norm,
         gradient_accumulation_steps=accumulate if accumulate > 1 else None,
-        **ema,
+        **options,
     )
     optimizer.exclude_from_weight_decay([v for v in model.trainable_variables if v.ndim < 2])
     model.compile(optimizer, loss=loss, weighted_metrics=None, jit_compile=settings.xla)

@@ -58,9 +58,7 @@ PRESETS = {
     ),
     "electra": (
         "The same text, replaced tokens in place of masks.",
-        Settings(
-            runs.RUNS / "electra", epochs=8, objective="replaced", whole_words=False, **QUICK
-        ),
+        Settings(runs.RUNS / "electra", epochs=8, objective="replaced", whole_words=False, **QUICK),
     ),
     "files": (
         "Your own text: --data-dir FILE or FOLDER of .txt, .md, .rst, .jsonl, plain or .gz.",

@@ -22,6 +22,7 @@ run that was interrupted. What was measured is in docs/results.md.
 import dataclasses
 import functools
 import pathlib
+import textwrap
 from typing import Literal
 
 from keras_transformer import data, explain, models, tasks, text, training
@@ -204,7 +205,8 @@ def main(settings):
     if test is not None:
         plan_batches(settings, translator, test, shuffle=False)  # what is wrong, now
     print(batches.describe())
-    compile_model(settings, translator.model, batches)
+    loss = training.TokenCrossEntropy(label_smoothing=settings.label_smoothing, reduction="sum")
+    finetuning.compile_with(settings, translator.model, batches, loss, beta_2=0.98)
 
     some = valid.take(range(0, len(valid), -(-len(valid) // settings.validation_texts)))
     score = functools.partial(validate, settings, translator, some)
@@ -339,23 +341,6 @@ def plan_batches(settings, translator, examples, shuffle=True):
     )
 
 
-def compile_model(settings, model, batches):
-    """The loss sums: the batches' weights hold the divisor (`data.AccumulatedBatches`)."""
-    accumulate = settings.gradient_accumulation_steps
-    ema = {} if settings.ema is None else {"use_ema": True, "ema_momentum": settings.ema}
-    optimizer = training.LayerwiseAdamW(
-        finetuning.make_schedule(settings, finetuning.num_updates(settings, batches)),
-        weight_decay=settings.weight_decay,
-        beta_2=0.98,
-        global_clipnorm=settings.clip_norm,
-        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
-        **ema,
-    )
-    optimizer.exclude_from_weight_decay([v for v in model.trainable_variables if v.ndim < 2])
-    loss = training.TokenCrossEntropy(label_smoothing=settings.label_smoothing, reduction="sum")
-    model.compile(optimizer, loss=loss, weighted_metrics=None, jit_compile=settings.xla)
-
-
 # Results
 
 
@@ -390,7 +375,11 @@ def explain_run(settings, report, scores, translator, examples, written):
     report.add_scores(cards)
     report.add_curves(settings.run_dir / "metrics.jsonl")
     some = range(0, len(examples), max(1, len(examples) // 20))
-    columns = [shortened(line) for line in examples.texts], examples.summaries, written
+    columns = (
+        [textwrap.shorten(line, 400, placeholder=" …") for line in examples.texts],
+        examples.summaries,
+        written,
+    )
     report.add_translations(
         *([column[i] for i in some] for column in columns), heading="Summaries beside references"
     )
@@ -408,11 +397,6 @@ def explain_run(settings, report, scores, translator, examples, written):
             words = explain.attention_of_words(found.scores, found.target, found.source, mark)
             report.add_alignment(*words, title=answer.text, heading="What the decoder attended to")
     finetuning.finish_report(settings, report)
-
-
-def shortened(line, size=400):
-    """The beginning of a text that a table has no room for."""
-    return line if len(line) <= size else f"{line[:size]} …"
 
 
 if __name__ == "__main__":

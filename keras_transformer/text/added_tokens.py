@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 # Unicode's White_Space, by name so that Python's `re` and RE2 agree about it.
 SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_find_spaces = re.compile(f"[{SPACES}]*").match
 PYTHON_SPACES = SPACES + "\x1c-\x1f"  # what `str.strip` takes away
 
 
@@ -78,6 +79,15 @@ class AddedTokens:
         if done < len(line):
             parts.append((done, len(line), None))
         return parts
+
+
+def without_spaces(text, offsets):
+    """The places of pieces without the white space before them, and none of them empty."""
+    found = []
+    for start, end in offsets:
+        start = _find_spaces(text, start, end).end()
+        found.append((start, min(max(end, start + 1), len(text))))
+    return found
 
 
 def _marks(contents):

@@ -2,11 +2,10 @@
 
 import base64
 import hashlib
-import re
 from pathlib import Path
 
 from keras_transformer.text import files
-from keras_transformer.text.added_tokens import SPACES, AddedTokens
+from keras_transformer.text.added_tokens import AddedTokens, without_spaces
 from keras_transformer.text.id_layout import layout_of, plain_layout
 from keras_transformer.text.sentencepiece_files import (
     make_processor,
@@ -28,7 +27,6 @@ TRIMS = {
     "first space": (lambda text: text.removeprefix(" "), "^ "),
     "spaces": (lambda text: text.strip(" "), r"^ +| +\z"),
 }
-_find_spaces = re.compile(f"[{SPACES}]*").match
 OPENS_CODE, CLOSES_CODE = ">>", "<<"  # around Marian's language codes
 
 
@@ -322,7 +320,7 @@ class SentencePieceTokenizer(Tokenizer):
             return [([get(p, unknown) for p in row["pieces"]], row["offsets"]) for row in found]
         if self._layout.bare_offsets:
             for text, row in zip(texts, found, strict=True):
-                row["offsets"] = _without_spaces(text, row["offsets"])
+                row["offsets"] = without_spaces(text, row["offsets"])
         if self._piece_ids is None:
             return [(row["ids"], row["offsets"]) for row in found]
         ids = self._piece_ids
@@ -398,12 +396,3 @@ class SentencePieceTokenizer(Tokenizer):
 
     def __setstate__(self, arguments):
         self._read("the pickled tokenizer", *arguments)
-
-
-def _without_spaces(text, offsets):
-    """The places of pieces without the white space before them, and none of them empty."""
-    found = []
-    for start, end in offsets:
-        start = _find_spaces(text, start, end).end()
-        found.append((start, min(max(end, start + 1), len(text))))
-    return found
