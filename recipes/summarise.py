@@ -216,9 +216,10 @@ def main(settings):
     split, examples = ("validation", valid) if test is None else ("test", test)
     written = write_summaries(settings, translator, examples, settings.beam_size)
     scores = {"split": split, "records": len(examples)}
-    scores |= evaluate(settings, written, examples)
+    wanted, words = examples.summaries, settings.words
+    scores |= rouge.mean_scores(written, wanted, words)
     leads = rouge.first_sentences(examples.bodies, examples.summaries)
-    scores |= {f"lead_{k}": v for k, v in evaluate(settings, leads, examples).items()}
+    scores |= {f"lead_{k}": v for k, v in rouge.mean_scores(leads, wanted, words).items()}
     scores |= watch.costs()
     write_json(settings.run_dir / "scores.json", scores)
     explain_run(settings, report, scores, translator, examples, written)
@@ -354,11 +355,7 @@ def write_summaries(settings, translator, examples, beam_size=None):
 
 def validate(settings, translator, examples):
     """Scores while training: greedily, which is fast."""
-    return evaluate(settings, write_summaries(settings, translator, examples, 1), examples)
-
-
-def evaluate(settings, found, examples):
-    """F1 of ROUGE-1, 2 and L, and chrF, in percent."""
+    found = write_summaries(settings, translator, examples, 1)
     return rouge.mean_scores(found, examples.summaries, settings.words)
 
 
@@ -375,11 +372,8 @@ def explain_run(settings, report, scores, translator, examples, written):
     report.add_scores(cards)
     report.add_curves(settings.run_dir / "metrics.jsonl")
     some = range(0, len(examples), max(1, len(examples) // 20))
-    columns = (
-        [textwrap.shorten(line, 400, placeholder=" …") for line in examples.texts],
-        examples.summaries,
-        written,
-    )
+    texts = [textwrap.shorten(line, 400, placeholder=" …") for line in examples.texts]
+    columns = texts, examples.summaries, written
     report.add_translations(
         *([column[i] for i in some] for column in columns), heading="Summaries beside references"
     )
