@@ -69,7 +69,7 @@ def main(arguments=None):
     except (OSError, ValueError, TypeError, ImportError, RuntimeError, ArithmeticError) as error:
         if options.debug:
             raise
-        print(f"keras-transformer: error: {error}", file=sys.stderr)
+        print(f"keras-transformer: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
 

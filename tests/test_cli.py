@@ -114,7 +114,10 @@ def test_a_file_is_answered_line_by_line(capsys, folders, tmp_path):
         (["predict", "damaged", "a"], "config.json is not valid JSON"),
         (["predict", "bare", "a"], "tokenizer"),
         (["predict", "classifier", "a", "--task", "translation"], "class"),
-        (["predict", "filler", "a", "--task", "question-answering"], "class"),
+        (
+            ["predict", "filler", "a", "--task", "question-answering"],
+            "filler holds a MaskedLM, not",
+        ),
         (["predict", "classifier", "--file", "bad.txt"], "bad.txt:2 is no UTF-8"),
         (["predict", "classifier", "--file", "bad.jsonl"], "bad.jsonl:2 is no JSON"),
         (["predict", "classifier", "--file", "number.jsonl"], "texts[0] must be a string, got int"),

@@ -17,6 +17,7 @@ from keras_transformer.checkpoints.published import CONFIG
 from keras_transformer.generation.compile import program, takes_any_shape
 from keras_transformer.generation.decoding import check_positive
 from keras_transformer.generation.inputs import bucket, pad_to
+from keras_transformer.models.head import Head
 from keras_transformer.text import Tokenizer, pad_encodings
 
 BATCHES_WORTH_A_BAR = 4
@@ -213,12 +214,18 @@ def head_of(folder, base):
     """The class of a folder's model, `base` or one derived from it.
 
     A decoder that classifies texts, say, is a `SequenceClassifier` of a class of its own.
+
+    Raises:
+        ValueError: the folder is of another head.
     """
     if not (folder / CONFIG).is_file():
         return base  # whose error says what is missing
     fields = read_fields(folder / CONFIG)
     if fields.get("model_type") == MODEL_TYPE:
         found = [getattr(models, str(name), None) for name in fields.get("architectures") or ()]
+        others = [head for head in found if isinstance(head, type) and issubclass(head, Head)]
+        if others and not any(issubclass(head, base) for head in others):
+            raise ValueError(f"{folder} holds a {others[0].__name__}, not a {base.__name__}.")
     else:
         found = families.get_family(fields.get("model_type")).all_heads
     found = [head for head in found if isinstance(head, type) and issubclass(head, base)]
