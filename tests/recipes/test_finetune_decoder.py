@@ -80,7 +80,7 @@ def scores_of(settings):
 
 @pytest.mark.slow
 def test_run_learns_to_answer_and_its_folder_opens_as_generator(folder, tmp_path):
-    settings = tiny(folder, tmp_path / "run", export=True)
+    settings = tiny(folder, tmp_path / "run", export=True, epochs=24)
     finetune_decoder.main(settings)
     scores = scores_of(settings)
     assert scores["exact_match"] > 90 > 40 > scores["exact_match_guess"]
@@ -154,7 +154,7 @@ def test_plain_text_goes_on(base, tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(" ".join(WORDS * 60), "utf-8")
     settings = tiny(
-        path, tmp_path / "run", "text", from_checkpoint=str(base), epochs=8, batch_size=4,
+        path, tmp_path / "run", "text", from_checkpoint=str(base), epochs=20, batch_size=4,
         gradient_accumulation_steps=2,
     )  # fmt: skip
     finetune_decoder.main(settings)
