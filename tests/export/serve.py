@@ -34,12 +34,13 @@ def plain(tensor):
     return [x.decode() if isinstance(x, bytes) else x for x in values], tensor.shape.as_list()
 
 
-def tensor(value, dtype):
+def tensor(value, spec):
     """A list as a tensor."""
-    if dtype == tf.string:
+    if spec.dtype == tf.string:
         # latin-1 carries any bytes through JSON
         return tf.constant([text.encode("latin-1") for text in value], tf.string)
-    return tf.constant(value, dtype, shape=(len(value), len(value[0])))
+    shape = (len(value),) if spec.shape.rank == 1 else (len(value), len(value[0]))
+    return tf.constant(value, spec.dtype, shape)
 
 
 @functools.cache
@@ -53,7 +54,7 @@ for name, value in json.loads(pathlib.Path(requests).read_text(encoding="utf-8")
     signature = load(pathlib.Path(saved_model) / inner)[name]
     specs = signature.structured_input_signature[1]
     value = value if isinstance(value, dict) else dict.fromkeys(specs, value)
-    value = {key: tensor(x, specs[key].dtype) for key, x in value.items()}
+    value = {key: tensor(x, specs[key]) for key, x in value.items()}
     try:
         answers.append({key: plain(x) for key, x in signature(**value).items()})
     except tf.errors.InvalidArgumentError as error:
