@@ -161,7 +161,7 @@ def test_plain_text_goes_on(base, tmp_path):
     scores = scores_of(settings)
     assert scores["perplexity"] < 2 < 50 < scores["perplexity_before"]
     generator = tasks.TextGenerator.from_pretrained(settings.run_dir)
-    assert generator("one two three", max_new_tokens=1).text == " four"
+    assert generator("one two three", max_new_tokens=8).text.startswith(" four")
 
 
 # Data
