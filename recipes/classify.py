@@ -10,8 +10,9 @@ C is a folder or a name on the Hugging Face hub with an encoder and its tokenize
 CSV, TSV or JSONL; without `val`, a tenth of `train` is kept for validation, and without `test`,
 scores are of the validation. The run's folder opens with `tasks.TextClassifier.from_pretrained`.
 
-`python -m recipes.classify PRESET --help` lists every setting. The same command again resumes a
-run that was interrupted. What was measured is in docs/results.md.
+`python -m recipes.classify PRESET --help` lists every setting. The same command again resumes a run
+that was interrupted. On two busy cores `quickstart` took 74 s and reached an accuracy of 87.3 %
+(docs/results.md).
 """
 
 import dataclasses

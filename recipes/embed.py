@@ -11,7 +11,8 @@ nearest text is the partner (accuracy at 1), and the mean of 1 / rank (MRR). The
 with `tasks.TextEmbedder.from_pretrained`.
 
 `python -m recipes.embed PRESET --help` lists every setting. The same command again resumes a run
-that was interrupted. What was measured is in docs/results.md.
+that was interrupted. On two busy cores `quickstart` took 208 s and reached an accuracy at 1 of 64.3
+% (docs/results.md).
 """
 
 import dataclasses

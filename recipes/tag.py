@@ -10,8 +10,9 @@ CoNLL columns or JSONL with spans of characters; without `val`, a tenth of `trai
 validation, and without `test`, scores are of the validation. An entity is right if its type and
 both its ends are. The run's folder opens with `tasks.EntityTagger.from_pretrained`.
 
-`python -m recipes.tag PRESET --help` lists every setting. The same command again resumes a run
-that was interrupted. What was measured is in docs/results.md.
+`python -m recipes.tag PRESET --help` lists every setting. The same command again resumes a run that
+was interrupted. On two busy cores `quickstart` took 216 s and reached an F1 of 85.4 %
+(docs/results.md).
 """
 
 import dataclasses
