@@ -10,7 +10,7 @@ from tiny_lm import make_lm
 from keras_transformer.generation import BeamSearch, Greedy, num_programs
 from keras_transformer.generation.inputs import bucket
 
-CALLS, WARM = 10_000, 500
+WARM = 500
 LENGTHS, STEPS, BATCHES = range(1, 21), range(1, 9), (1, 2, 4)
 
 
@@ -19,14 +19,20 @@ def resident():
     return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "calls",
+    [
+        pytest.param(2_000, marks=pytest.mark.slow),
+        pytest.param(10_000, marks=pytest.mark.exhaustive),
+    ],
+)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_ten_thousand_calls_of_mixed_lengths():
+def test_calls_of_mixed_lengths(calls):
     model = make_lm()
     rng = np.random.default_rng(3)
     methods = (Greedy(), BeamSearch(2))
     buckets = set()
-    for call in range(CALLS):
+    for call in range(calls):
         size = int(rng.choice(BATCHES))
         lengths = rng.choice(LENGTHS, size=size)
         prompts = [rng.integers(3, 23, size=length).tolist() for length in lengths]
