@@ -13,7 +13,7 @@ from test_real_strings import OPTIONS, latin
 
 pytestmark = [
     pytest.mark.tensorflow,
-    pytest.mark.slow,
+    pytest.mark.exhaustive,
     pytest.mark.filterwarnings("ignore:.*were cut"),
 ]
 

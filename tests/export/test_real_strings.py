@@ -11,7 +11,7 @@ from real_tasks import LABELS, make_tasks, masked, real_questions, real_strings
 
 pytestmark = [
     pytest.mark.tensorflow,
-    pytest.mark.slow,
+    pytest.mark.exhaustive,
     pytest.mark.filterwarnings("ignore:.*were cut"),
 ]
 

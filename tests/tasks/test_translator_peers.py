@@ -94,6 +94,7 @@ FAMILIES = {
             eos_token_id=1,
             pad_token_id=0,
             bad_words_ids=[[0]],
+            num_beams=4,
             length_penalty=0.6,
         ),
     ),
