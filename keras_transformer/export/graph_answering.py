@@ -5,7 +5,7 @@ B questions, R windows, T tokens of a window, N tokens of all contexts, L tokens
 
 import tensorflow as tf
 
-from keras_transformer.export.graph_task import Characters, GraphTask, looked_at, substrings
+from keras_transformer.export.graph_task import Characters, GraphTask, looked_at
 from keras_transformer.generation.decoding import check_positive
 from keras_transformer.tasks.question_answerer import check_no_answer_threshold
 from keras_transformer.text.graph_ragged import owners_of
@@ -80,7 +80,8 @@ class GraphAnswerer(GraphTask):
         asked = self.tokenizer.tokenize(questions)[:, : self._question_length]
         ids, starts, ends = self.tokenizer.tokenize_with_offsets(contexts)
         rows = owners_of(tf.cast(ids.row_lengths(), tf.int32))
-        starts, ends, real = Characters(contexts).trimmed(
+        characters = Characters(contexts)
+        starts, ends, real = characters.trimmed(
             rows, tf.cast(starts.flat_values, tf.int32), tf.cast(ends.flat_values, tf.int32)
         )
         added = self.template.num_added(True)
@@ -109,7 +110,7 @@ class GraphAnswerer(GraphTask):
             "ends": _of_columns(tf.concat([ends, [0]], axis=0), flat, j),
         }
         none = tf.reduce_sum(log_p[:, 0], axis=1)  # (R,)
-        return self.by_context(contexts, inputs["index"], spans, none)
+        return self.by_context(characters, inputs["index"], spans, none)
 
     def log_probabilities(self, inputs):
         """log p of start and end (R, T, 2) over the context and the first column."""
@@ -132,9 +133,9 @@ class GraphAnswerer(GraphTask):
         i = tf.minimum(places // self._longest, length - 1)
         return scores, i, tf.minimum(i + places % self._longest, length - 1)
 
-    def by_context(self, contexts, index, spans, none):
+    def by_context(self, characters, index, spans, none):
         """The n best of all windows of each context, as the outputs of the signature."""
-        size = tf.size(contexts)
+        size = tf.size(characters.row_starts)
         owners = tf.cast(index, tf.int64)
 
         def side_by_side(x, value):
@@ -152,7 +153,7 @@ class GraphAnswerer(GraphTask):
             for name in ("starts", "ends")
         )
         rows = tf.repeat(tf.range(size), self._n_best)
-        texts = substrings(contexts, rows, tf.reshape(starts, [-1]), tf.reshape(ends, [-1]))
+        texts = characters.substrings(rows, tf.reshape(starts, [-1]), tf.reshape(ends, [-1]))
         return {
             "answers": tf.reshape(texts, [size, self._n_best]),
             "scores": tf.where(found, tf.exp(scores), 0.0),

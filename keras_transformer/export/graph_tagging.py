@@ -5,7 +5,7 @@ B texts, R windows, T tokens of a window, N tokens of all texts, W words, E enti
 
 import tensorflow as tf
 
-from keras_transformer.export.graph_task import Characters, GraphTask, looked_at, substrings
+from keras_transformer.export.graph_task import Characters, GraphTask, looked_at
 from keras_transformer.tasks.entity_tagger import BEGIN, INSIDE, OUTSIDE
 from keras_transformer.text.graph_ragged import owners_of
 from keras_transformer.text.graph_strings import clean_strings
@@ -43,7 +43,8 @@ class GraphTagger(GraphTask):
     def tag(self, texts):
         """Strings (B,) to entities (B, E)."""
         texts = clean_strings(texts)
-        rows, starts, ends, probabilities = self.words(texts)
+        characters = Characters(texts)
+        rows, starts, ends, probabilities = self.words(texts, characters)
         scores = tf.reduce_max(probabilities, axis=1)  # (W,)
         labels = tf.argmax(probabilities, axis=1, output_type=tf.int32)
         kinds = tf.gather(tf.constant(self._kind_of), labels)
@@ -57,7 +58,7 @@ class GraphTagger(GraphTask):
         ends = tf.math.segment_max(tf.gather(ends, kept), number)
         entities = {
             "types": tf.gather(tf.constant(self._kinds), kinds),
-            "texts": substrings(texts, rows, starts, ends),
+            "texts": characters.substrings(rows, starts, ends),
             "scores": scores,
             "starts": starts,
             "ends": ends,
@@ -82,11 +83,10 @@ class GraphTagger(GraphTask):
         goes_on &= same_text & (_shifted(kinds, -1) == kinds)
         return inside, inside & tf.logical_not(goes_on)
 
-    def words(self, texts):
+    def words(self, texts, characters):
         """The words of all texts: their text (W,), start, end, and probabilities (W, C)."""
         ids, starts, ends = self.tokenizer.tokenize_with_offsets(texts)
         rows = owners_of(tf.cast(ids.row_lengths(), tf.int32))  # (N,)
-        characters = Characters(texts)
         starts, ends, real = characters.trimmed(
             rows, tf.cast(starts.flat_values, tf.int32), tf.cast(ends.flat_values, tf.int32)
         )

@@ -168,10 +168,15 @@ class Characters:
         before = tf.gather(self._in_words, tf.maximum(places - 1, 0))
         return (starts > 0) & before & tf.gather(self._in_words, places)
 
+    def substrings(self, rows, starts, ends):
+        """Characters `starts` to `ends` (N,) of texts `rows` (N,), as strings (N,).
 
-def substrings(texts, rows, starts, ends):
-    """Characters `starts` to `ends` (N,) of texts `rows` (N,)."""
-    return tf.strings.substr(tf.gather(texts, rows), starts, ends - starts, unit="UTF8_CHAR")
+        Nothing is copied but they: of a long text there may be as many as it has words.
+        """
+        base = tf.gather(self.row_starts, rows)
+        places = tf.ragged.range(base + starts, base + ends)
+        codes = tf.gather(self.codes.flat_values, places.flat_values)
+        return tf.strings.unicode_encode(places.with_flat_values(codes), "UTF-8")
 
 
 def _member(codes, boundaries):
