@@ -12,7 +12,8 @@ exact match and F1 as SQuAD's script counts them. Contexts longer than the model
 The run's folder opens with `tasks.QuestionAnswerer.from_pretrained`.
 
 `python -m recipes.answer PRESET --help` lists every setting. The same command again resumes a run
-that was interrupted. What was measured is in docs/results.md.
+that was interrupted. On two busy cores `quickstart` took 389 s and matched 57.7 % of the answers
+exactly (docs/results.md).
 """
 
 import dataclasses
