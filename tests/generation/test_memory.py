@@ -22,7 +22,7 @@ def resident():
 @pytest.mark.parametrize(
     "calls",
     [
-        pytest.param(2_000, marks=pytest.mark.slow),
+        pytest.param(2_000, marks=pytest.mark.exhaustive),
         pytest.param(10_000, marks=pytest.mark.exhaustive),
     ],
 )

@@ -106,7 +106,7 @@ def test_finished_run_is_not_trained_again(run):
     assert scores_of(run)["rougeL"] == scores["rougeL"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_resumed_run_equals_an_uninterrupted_one(corpus, tmp_path):
     # the inverse square root knows no end, so that a run may go on
     settings = tiny(corpus, tmp_path / "whole", epochs=4, schedule="inverse_sqrt", warmup=0.0)
@@ -119,7 +119,7 @@ def test_resumed_run_equals_an_uninterrupted_one(corpus, tmp_path):
         np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_own_run_is_trained_on_with_all_options(run, corpus, tmp_path):
     settings = tiny(
         corpus,
@@ -137,7 +137,7 @@ def test_own_run_is_trained_on_with_all_options(run, corpus, tmp_path):
     assert scores_of(settings)["rougeL"] > 90
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("family", ["bart", "t5"])
 def test_published_checkpoint_is_trained_on(family, corpus, tmp_path):
     """Byte-level BPE with its template, or ids beyond the tokenizer's: what a run must respect."""
