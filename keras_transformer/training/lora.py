@@ -91,7 +91,8 @@ def merge_lora(model):
         part = ops.matmul(ops.convert_to_tensor(first), ops.convert_to_tensor(second))  # (D, F)
         scale = layer.lora_alpha / layer.lora_rank
         layer._kernel.assign_add(ops.cast(scale * part, layer._kernel.dtype))
-        second.assign(ops.zeros(second.shape, second.dtype))  # programs that were compiled before still read it
+        # Programs that were compiled before still read it.
+        second.assign(ops.zeros(second.shape, second.dtype))
         layer._tracker.unlock()
         for variable in (first, second):
             layer._untrack_variable(variable)
