@@ -33,11 +33,11 @@ MOST_WORDS, MOST_ARGUMENTS, MOST_LETTERS = 16, 6, 100
 
 
 def conversations(seed=0, share=0.1):
-    """Conversations about all modules but some, and about these.
+    """Conversations about all functions but some, and about these.
 
     Args:
-        seed: of the modules that are held out, and of the order of questions.
-        share: of the modules, 0 to 1, that are held out.
+        seed: of the functions that are held out, and of the order of questions.
+        share: of the functions, 0 to 1, that are held out.
 
     Returns:
         pair (to train on, held out) of `data.Conversations`.
@@ -45,20 +45,19 @@ def conversations(seed=0, share=0.1):
     Example:
 
     >>> train, valid = conversations()
-    >>> module = valid.messages[0][0].content.split("`")[1].split(".")[0]
-    >>> any(f"`{module}." in talk[0].content for talk in train.messages)
+    >>> asked = {talk[0].content.split("`")[1] for talk in train.messages}
+    >>> any(talk[0].content.split("`")[1] in asked for talk in valid.messages)
     False
     """
     rng = random.Random(seed)
-    found = functions()
-    packages = sorted({function.package for function in found})
-    held_out = set(rng.sample(packages, max(1, round(share * len(packages)))))
-    parts = {False: [], True: []}
-    for function in found:
-        parts[function.package in held_out].append(function.talk(rng))
+    talks = [function.talk(rng) for function in functions()]
+    held_out = set(rng.sample(range(len(talks)), max(1, round(share * len(talks)))))
+    parts = [], []
+    for n, talk in enumerate(talks):
+        parts[n in held_out].append(talk)
     return tuple(
-        data.Conversations("the standard library", talks, list(range(1, len(talks) + 1)))
-        for talks in parts.values()
+        data.Conversations("the standard library", part, list(range(1, len(part) + 1)))
+        for part in parts
     )
 
 
@@ -90,7 +89,7 @@ class Function:
     """
 
     def __init__(self, module, path, node):
-        self.module, self.package = module, module.split(".")[0]
+        self.module = module
         spec = node.args
         for argument in ast.walk(spec):
             if isinstance(argument, ast.arg):

@@ -233,15 +233,13 @@ def test_texts_are_cut_at_a_share_of_their_letters():
 
 def test_the_librarys_questions_are_answered_by_the_call():
     train, valid = library_questions.conversations()
-    assert len(train) > 3000 and len(valid) > 200
-    names = [
-        {messages[0].content.split("`")[1].split(".")[0] for messages in part.messages}
+    assert len(train) > 3000 and len(train) == pytest.approx(9 * len(valid), rel=0.01)
+    found = [
+        {messages[0].content.split("`")[1]: messages for messages in part.messages}
         for part in (train, valid)
     ]
-    assert names[0].isdisjoint(names[1])
-    found = {messages[0].content.split("`")[1]: messages for messages in train.messages}
-    found |= {messages[0].content.split("`")[1]: messages for messages in valid.messages}
-    messages = found["textwrap.fill(text, width=70, **kwargs)"]
+    assert set(found[0]).isdisjoint(found[1])
+    messages = (found[0] | found[1])["textwrap.fill(text, width=70, **kwargs)"]
     said = {
         answering.ask(question.content): answer.content
         for question, answer in zip(messages[::2], messages[1::2], strict=True)
