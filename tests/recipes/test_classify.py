@@ -52,7 +52,7 @@ def tiny(corpus, run_dir, **changes):
 
 @pytest.fixture(scope="module")
 def run(corpus, tmp_path_factory):
-    settings = tiny(corpus, tmp_path_factory.mktemp("runs") / "whole", epochs=4, balance=True)
+    settings = tiny(corpus, tmp_path_factory.mktemp("runs") / "whole", epochs=16, balance=True)
     classify.main(settings)
     return settings
 
