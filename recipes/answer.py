@@ -28,7 +28,7 @@ from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.models.encoder_heads import span_loss
 from keras_transformer.tasks.long_texts import make_windows
-from recipes import finetuning, runs, sentences, splits
+from recipes import attention_maps, finetuning, runs, sentences, splits
 
 AROUND = 120  # characters of a context that the report shows on each side of an answer
 
@@ -105,7 +105,7 @@ def main(settings):
     scores = {"split": split, **score_answers(questions, answers), **watch.costs()}
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     write_json(settings.run_dir / "scores.json", scores)
-    explain_run(settings, report, scores, questions, answers)
+    explain_run(settings, report, scores, answerer, questions, answers)
     finetuning.export(settings, answerer)
     print(f"\n{settings.run_dir}: report.html, scores.json, weights, tokenizer")
     print(f"{split}: exact match {scores['exact']:.2f} %, F1 {scores['f1']:.2f} %")
@@ -248,7 +248,7 @@ def evaluate(settings, answerer, questions):
     return {name: scores[name] for name in ("exact", "f1")}
 
 
-def explain_run(settings, report, scores, questions, answers):
+def explain_run(settings, report, scores, answerer, questions, answers):
     """Writes `report.html`: curves, scores, and answers in their contexts."""
     report.add_scores(
         {
@@ -278,6 +278,9 @@ def explain_run(settings, report, scores, questions, answers):
         ]
         columns = ["Question", "Answer", "Expected", "Score"]
         report.add_records(heading, columns, rows, f"{len(pairs):,} questions")
+    asked = [question.question for question in questions]
+    contexts = [question.context for question in questions]
+    attention_maps.add_attention(report, answerer.model, answerer.tokenizer, asked, contexts)
     finetuning.finish_report(settings, report)
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from keras_transformer import data, explain, models, tasks
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.data.json_lines import read_json
-from recipes import finetuning, names, runs, splits
+from recipes import attention_maps, finetuning, names, runs, splits
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 METRIC = {"single_label": "accuracy", "multi_label": "micro_f1", "regression": "spearman"}
@@ -330,6 +330,9 @@ def explain_run(settings, report, scores, classifier, examples):
         said = [answer.label for answer in answers]
         report.add_confusion(examples.targets, said, classifier.labels)
     report.add_records("Worst errors", *worst_errors(settings.problem, examples, answers))
+    attention_maps.add_attention(
+        report, classifier.model, classifier.tokenizer, examples.texts, examples.pairs
+    )
     finetuning.finish_report(settings, report)
 
 

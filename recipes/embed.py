@@ -25,7 +25,7 @@ import numpy as np
 
 from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
-from recipes import dates, finetuning, names, runs, splits
+from recipes import attention_maps, dates, finetuning, names, runs, splits
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 
@@ -260,6 +260,7 @@ def explain_run(settings, report, scores, embedder, examples, shown=20, neighbou
         is_right = "✓" if nearest[0] == expected[i] else "✗"
         rows.append((anchors[row], candidates[expected[i]], told, is_right))
     report.add_records("Nearest neighbours", ["Text", "Partner", "Nearest", "Right"], rows)
+    attention_maps.add_attention(report, embedder.model, embedder.tokenizer, anchors)
     finetuning.finish_report(settings, report)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
-from recipes import finetuning, replaced_tokens, runs
+from recipes import attention_maps, finetuning, replaced_tokens, runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -333,6 +333,7 @@ def explain_run(settings, report, scores, objective, valid, shown=12):
     )
     report.add_curves(settings.run_dir / "metrics.jsonl")
     report.add_records(*objective.examples(valid[: shown + 1]))
+    attention_maps.add_attention(report, objective.encoder, objective.tokenizer, valid)
     finetuning.finish_report(settings, report)
 
 

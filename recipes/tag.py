@@ -24,7 +24,7 @@ from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.data.json_lines import read_json
 from keras_transformer.tasks.long_texts import group_words, trimmed
-from recipes import dates, finetuning, runs, sentences, splits
+from recipes import attention_maps, dates, finetuning, runs, sentences, splits
 
 SUFFIXES = (".conll", ".iob", ".txt", ".jsonl")
 IGNORED = -100
@@ -122,7 +122,7 @@ def main(settings):
     scores = training.entity_scores(found, examples.spans)
     scores = {"split": split, "records": len(examples), **scores, **watch.costs()}
     write_json(settings.run_dir / "scores.json", scores)
-    explain_run(settings, report, scores, examples, found)
+    explain_run(settings, report, scores, tagger, examples, found)
     finetuning.export(settings, tagger)
     print(f"\n{settings.run_dir}: report.html, scores.json, weights, tokenizer")
     print(f"{split} F1: {scores['f1']:.2f} %")
@@ -290,7 +290,7 @@ def evaluate(tagger, examples):
     return {name: round(scores[name], 3) for name in ("precision", "recall", "f1")}
 
 
-def explain_run(settings, report, scores, examples, found):
+def explain_run(settings, report, scores, tagger, examples, found):
     """Writes `report.html`: curves, scores of each type, and texts with entities in colour."""
     report.add_scores(
         {
@@ -317,6 +317,7 @@ def explain_run(settings, report, scores, examples, found):
             ((examples.texts[n], found[n]), (examples.texts[n], examples.spans[n])) for n in some
         ]
         report.add_records(heading, ["Found", "Expected"], rows, f"{len(numbers):,} texts")
+    attention_maps.add_attention(report, tagger.model, tagger.tokenizer, examples.texts)
     finetuning.finish_report(settings, report)
 
 

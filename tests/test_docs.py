@@ -49,7 +49,14 @@ def test_the_examples_of_the_docstrings_run(name, tmp_path, monkeypatch):
     assert runner.summarize(verbose=False).failed == 0, report.getvalue()
 
 
-@pytest.mark.parametrize("path", PAGES, ids=relative)
+SLOW_PAGES = ("docs/generation.md", "docs/serving.md", "docs/tasks.md")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=[pytest.mark.slow] * (relative(p) in SLOW_PAGES)) for p in PAGES],
+    ids=relative,
+)
 def test_the_examples_of_the_pages_run(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = path.read_text(encoding="utf-8")

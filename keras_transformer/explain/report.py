@@ -188,7 +188,7 @@ class Report:
         label = f"Heatmap of attention weights. {title}".strip()
         caption = f"<h3>{escape(title)}</h3>" if title else ""
         if not self.sections or self.sections[-1].heading != heading:
-            note = "Rows are what is written, columns what is read: the stronger, the more."
+            note = "Rows attend to columns: the stronger the colour, the more."
             before = f'<p class="soft">{note}</p><div class="maps">'
             self.sections.append(Section(heading, before, after="</div>"))
         self.sections[-1].parts.append(

@@ -61,7 +61,9 @@ def test_programs_do_not_keep_a_model_alive():
     assert alive() is None
 
 
-@pytest.mark.parametrize("when", ["on_epoch_end", "on_train_batch_end"])
+@pytest.mark.parametrize(
+    "when", ["on_epoch_end", pytest.param("on_train_batch_end", marks=pytest.mark.slow)]
+)
 def test_a_callback_of_fit_generates_with_the_newest_weights(when):
     model = small_model(dropout=0.0)
     model.compile(

@@ -67,7 +67,13 @@ def same(left, right, tolerance=1e-5):
     np.testing.assert_allclose(to_numpy(left), to_numpy(right), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", HEADS)
+DAILY = ("single", "span", "causal", "seq2seq")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(x, marks=() if x in DAILY else pytest.mark.broad) for x in HEADS],
+)
 def test_a_head_learns_with_its_own_loss_and_is_saved(name, tmp_path):
     make, labels, shape = HEADS[name]
     model = make()

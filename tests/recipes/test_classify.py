@@ -68,7 +68,8 @@ def test_run_learns_and_its_folder_opens_as_classifier(run):
     classifier = tasks.TextClassifier.from_pretrained(run.run_dir)
     assert classifier("a plum and a fig").label == "fruit"
     report = (run.run_dir / "report.html").read_text("utf-8")
-    assert "Confusion matrix" in report and "Worst errors" in report
+    for heading in ("Confusion matrix", "Worst errors", "Self-attention"):
+        assert heading in report
 
 
 def test_finished_run_is_not_trained_again(run):

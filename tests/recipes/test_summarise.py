@@ -70,6 +70,7 @@ def scores_of(settings):
     return json.loads((settings.run_dir / "scores.json").read_text())
 
 
+@pytest.mark.slow
 def test_run_learns_and_beats_first_sentences(run):
     scores = scores_of(run)
     assert (scores["split"], scores["records"]) == ("test", 16)
@@ -77,6 +78,7 @@ def test_run_learns_and_beats_first_sentences(run):
     assert {"rouge1", "rouge2", "chrf", "lead_rouge1", "seconds"} <= set(scores)
 
 
+@pytest.mark.slow
 def test_run_folder_is_complete_and_opens_as_translator(run):
     names = {path.name for path in run.run_dir.iterdir()}
     assert {
@@ -98,6 +100,7 @@ def test_run_folder_is_complete_and_opens_as_translator(run):
     assert translator("see here , there is a blue hat in it .").text == "blue hat"
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_trained_again(run):
     before = (run.run_dir / "metrics.jsonl").read_bytes()
     scores = scores_of(run)
