@@ -78,7 +78,7 @@ def scores_of(settings):
     return json.loads((settings.run_dir / "scores.json").read_text())
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_run_learns_to_answer_and_its_folder_opens_as_generator(folder, tmp_path):
     settings = tiny(folder, tmp_path / "run", export=True, epochs=24)
     finetune_decoder.main(settings)
@@ -100,7 +100,7 @@ def test_run_learns_to_answer_and_its_folder_opens_as_generator(folder, tmp_path
     assert serve(texts=tf.constant([prompt]))["generated"].numpy().ravel()[0] == b"eight"
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped(folder, tmp_path, monkeypatch):
     whole, parts = (
         tiny(folder, tmp_path / name, epochs=2, packing=True) for name in ("whole", "parts")
@@ -120,7 +120,7 @@ def stop_at_the_second(self, epoch, logs=None):
         raise KeyboardInterrupt
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_low_rank_parts_are_trained_saved_and_merged(folder, base, tmp_path):
     settings = tiny(
         folder, tmp_path / "run", "lora", from_checkpoint=str(base), epochs=4, lora_rank=4,
@@ -149,7 +149,7 @@ def test_low_rank_parts_are_trained_saved_and_merged(folder, base, tmp_path):
     assert scores_of(settings)["perplexity"] == pytest.approx(scores["perplexity"])
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_plain_text_goes_on(base, tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(" ".join(WORDS * 60), "utf-8")
