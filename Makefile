@@ -8,8 +8,11 @@ INSTALL := $(PY) -m pip install -qq --no-compile --disable-pip-version-check --e
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Two test processes: compilation, which takes most of the time, uses one core
 PYTEST := $(PY) -m pytest -q -n 2 --dist worksteal
+# JAX compiles every operation of every shape, which the tests would wait for
+QUICK_XLA := --xla_backend_optimization_level=0
 ON_JAX := layers models families generation training
-ON_TORCH := layers models families checkpoints/test_keras_hub.py
+ON_TORCH := layers models families checkpoints/test_keras_hub.py checkpoints/test_adapters.py \
+	generation/test_peers.py tasks/test_translator_peers.py
 
 # TensorFlow 2.21 is published for Python 3.11 to 3.13
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -37,9 +40,9 @@ test-exhaustive: $(VENV)/.test  ## every line of the real data, 200,000 fuzzed s
 	KERAS_BACKEND=tensorflow $(PYTEST) -m exhaustive $(ARGS)
 
 test-jax: $(VENV)/.test  ## the tests of all that runs on JAX
-	KERAS_BACKEND=jax $(PYTEST) -m "not (slow or broad or exhaustive)" $(ARGS) $(ON_JAX:%=tests/%)
+	XLA_FLAGS="$(QUICK_XLA) $(XLA_FLAGS)" KERAS_BACKEND=jax $(PYTEST) -m "not (slow or broad or exhaustive)" $(ARGS) $(ON_JAX:%=tests/%)
 
-test-torch: $(VENV)/.torch  ## the tests of layers and models on torch, beside transformers and KerasHub
+test-torch: $(VENV)/.torch  ## layers and models on torch, and all that has a peer in transformers or KerasHub
 	KERAS_BACKEND=torch $(PYTEST) -m "not (slow or broad or exhaustive)" $(ARGS) $(ON_TORCH:%=tests/%)
 
 lint: $(VENV)/.test  ## style, and which part may import which
