@@ -58,9 +58,22 @@ def parts_of(strings, added, table):
     content = tf.strings.regex_replace(
         parts.flat_values, f"^[{added.spaces}]+|[{added.spaces}]+$", ""
     )
-    starts, lengths = tf.cast(starts.flat_values, tf.int32), tf.strings.length(parts.flat_values)
-    texts = tf.strings.substr(tf.gather(strings, owners_of(parts.row_lengths())), starts, lengths)
+    texts = tf.cond(
+        tf.reduce_any(visible != strings),
+        lambda: cut(strings, tf.strings.length(parts.flat_values)),
+        lambda: parts.flat_values,
+    )
+    starts = tf.cast(starts.flat_values, tf.int32)
     return parts.with_flat_values(texts), starts, table.lookup(content)
+
+
+def cut(strings, lengths):
+    """Strings (B,), one after the other, cut into pieces (N,) of these lengths in bytes.
+
+    Each byte is copied once: `substr` would copy the whole string for each of its pieces.
+    """
+    in_bytes = tf.strings.bytes_split(strings).flat_values
+    return tf.strings.reduce_join(tf.RaggedTensor.from_row_lengths(in_bytes, lengths), axis=-1)
 
 
 def in_rows(columns, parts):
