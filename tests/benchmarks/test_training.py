@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import keras
@@ -80,6 +81,9 @@ def test_the_measurement_runs_and_writes_its_result(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(training.Numbers, "vocab_size", 31)
     monkeypatch.setattr(training, "CAPTIONS", 200)
     monkeypatch.setattr(training, "PRODUCT", 61)
+    help_text, preset = training.translation.PRESETS["multi30k-tiny"]
+    shallow = dataclasses.replace(preset, num_layers=1)
+    monkeypatch.setitem(training.translation.PRESETS, "multi30k-tiny", (help_text, shallow))
     path = tmp_path / "result.json"
     training.main(training.Settings(steps=2, shapes=1, tokens_per_batch=256, json=path))
     result = json.loads(path.read_text())

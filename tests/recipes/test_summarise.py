@@ -145,7 +145,11 @@ def test_own_run_is_trained_on_with_all_options(run, corpus, tmp_path):
     "family, changes",
     [
         ("bart", dict(epochs=40, learning_rate=1e-2, tokens_per_batch=256)),
-        ("t5", dict(epochs=160, learning_rate=3e-3, tokens_per_batch=64)),
+        pytest.param(
+            "t5",
+            dict(epochs=160, learning_rate=3e-3, tokens_per_batch=64),
+            marks=pytest.mark.exhaustive,
+        ),
     ],
     ids=["bart", "t5"],
 )

@@ -84,7 +84,7 @@ def test_ten_kills_at_random_moments_end_bit_equal(whole_process, tmp_path):
 @pytest.mark.slow
 def test_kills_at_file_operations_end_bit_equal(whole_process, tmp_path):
     folder, expected = whole_process
-    left = [killed(tmp_path, operation) for operation in range(1, 36, 3)]
+    left = [killed(tmp_path, operation) for operation in range(1, 36, 6)]
     output, errors = process(tmp_path).communicate()
     assert output == expected, errors
     assert lines(tmp_path) == lines(folder)
