@@ -49,7 +49,7 @@ def test_the_examples_of_the_docstrings_run(name, tmp_path, monkeypatch):
     assert runner.summarize(verbose=False).failed == 0, report.getvalue()
 
 
-SLOW_PAGES = ("docs/generation.md", "docs/serving.md", "docs/tasks.md")
+SLOW_PAGES = ("README.md", "docs/generation.md", "docs/serving.md", "docs/tasks.md")
 
 
 @pytest.mark.parametrize(

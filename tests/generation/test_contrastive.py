@@ -45,7 +45,9 @@ def oracle(model, source, steps, width, alpha, is_lm):
     return found
 
 
-@pytest.mark.parametrize("kind", ["learned", "rotary", "seq2seq"])
+@pytest.mark.parametrize(
+    "kind", ["learned", pytest.param("rotary", marks=pytest.mark.broad), "seq2seq"]
+)
 def test_tokens_are_those_of_the_equation(kind):
     is_lm, alpha = kind != "seq2seq", 0.9 if kind == "seq2seq" else 0.5
     model = make_lm(positions=kind, num_layers=1) if is_lm else test_seq2seq.make_model()

@@ -151,6 +151,7 @@ def test_int8_is_close_to_what_it_quantises(tmp_path):
     same(keras.saving.load_model(tmp_path / "model.keras")(x), found)
 
 
+@pytest.mark.slow
 def test_recomputing_activations_changes_no_loss():
     histories = []
     for mode in (None, "full"):

@@ -67,7 +67,7 @@ def same(left, right, tolerance=1e-5):
     np.testing.assert_allclose(to_numpy(left), to_numpy(right), rtol=tolerance, atol=tolerance)
 
 
-DAILY = ("single", "span", "causal", "seq2seq")
+DAILY = ("single", "span", "causal")
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,7 @@ def test_the_same_text_comes_back(pair, fuzz):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pair", ["added tokens", "lowercased"], indirect=True)
 def test_a_saved_model_needs_tensorflow_and_its_text_operations_alone(pair, fuzz, tmp_path):
     import tensorflow as tf
 
