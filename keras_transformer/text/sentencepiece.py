@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 from pathlib import Path
 
 from keras_transformer.text import files
@@ -302,14 +303,11 @@ class SentencePieceTokenizer(Tokenizer):
 
     def _ids_alone(self, processor, texts):
         rows = processor.encode(texts)
-        if self._piece_ids is not None:
-            ids = self._piece_ids
-            rows = [[ids[i] for i in row] for row in rows]
-        if self._layout.words:  # which may have what is unknown to the model
-            get, unknown = self._ids.get, self.unk_id
-            lacking = [i for i, row in enumerate(rows) if unknown in row]
-            cut = processor.encode([texts[i] for i in lacking], return_type=str)
-            for at, pieces in zip(lacking, cut, strict=True):
+        if self._layout.words:
+            get, unknown, size = self._ids.get, self.unk_id, self.vocab_size
+            beyond = [i for i, row in enumerate(rows) if row and max(row) >= size]
+            cut = processor.encode([texts[i] for i in beyond], return_type=str)
+            for at, pieces in zip(beyond, cut, strict=True):
                 rows[at] = [get(piece, unknown) for piece in pieces]
         return rows
 
@@ -321,10 +319,7 @@ class SentencePieceTokenizer(Tokenizer):
         if self._layout.bare_offsets:
             for text, row in zip(texts, found, strict=True):
                 row["offsets"] = without_spaces(text, row["offsets"])
-        if self._piece_ids is None:
-            return [(row["ids"], row["offsets"]) for row in found]
-        ids = self._piece_ids
-        return [([ids[i] for i in row["ids"]], row["offsets"]) for row in found]
+        return [(row["ids"], row["offsets"]) for row in found]
 
     # Joining -------------------------------------------------------------------------------------
 
@@ -332,9 +327,6 @@ class SentencePieceTokenizer(Tokenizer):
         if self.spelled:
             texts = (b"".join([self.spelled[i] for i in row]) for row in rows)
             return [TRIMS[self.trim][0](text.decode("utf-8", "replace")) for text in texts]
-        if self._piece_ids is not None:
-            pieces = self._piece_of
-            rows = [[pieces[i] for i in row] for row in rows]
         return self._processor.decode(rows)
 
     # Setting up ----------------------------------------------------------------------------------
@@ -347,7 +339,7 @@ class SentencePieceTokenizer(Tokenizer):
         else:
             layout = layout_of(processor, settings, tuple(words))
         self._layout, self.template = layout, layout.template
-        self._piece_ids = self._engines(processor, name)
+        self._make_engines(processor, name)
         self._added = AddedTokens(layout.added)
         for role, id in layout.roles.items():
             setattr(self, f"{role}_id", id)
@@ -376,20 +368,21 @@ class SentencePieceTokenizer(Tokenizer):
             for i in filter(processor.is_byte, range(size)):
                 self.spelled[layout.piece_ids[i]] = bytes([int(pieces[i][3:5], 16)])
 
-    def _engines(self, processor, name):
-        """Sets what cuts text, and returns the ids of its pieces; None where it gives ids itself.
+    def _make_engines(self, processor, name):
+        """Makes what cuts text: models whose pieces have the ids, so that no token takes time.
 
-        It does if its pieces have the layout's numbers, which takes no time for each token. Where
-        several pieces share an id (those that are not in Marian's file), they cannot.
+        Pieces that Marian's file lacks, and what is unknown to the model but may be in the file,
+        get numbers beyond the vocabulary, by which such lines are found.
         """
         (proto, bare), ids = self.model_protos, self._layout.piece_ids
-        distinct = len(set(ids)) == len(ids)
-        if distinct and ids != tuple(range(len(ids))):
+        if self._layout.words:
+            beyond = itertools.count(self.vocab_size)
+            ids = tuple(next(beyond) if id == self._layout.roles["unk"] else id for id in ids)
+        if ids != tuple(range(len(ids))):
             proto, bare = renumbered(proto, ids), renumbered(bare, ids)
             processor = make_processor(proto, name)
         self._processor = processor
         self._bare = processor if self._layout.prefix is None else make_processor(bare, name)
-        return None if distinct else ids
 
     def __getstate__(self):
         return self._arguments
