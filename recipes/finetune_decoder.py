@@ -13,7 +13,8 @@ JSONL. The run's folder opens with `tasks.TextGenerator.from_pretrained`; `lora`
 `adapter/`, which the library peft reads.
 
 `python -m recipes.finetune_decoder PRESET --help` lists every setting. The same command again
-resumes a run that was interrupted. What was measured is in docs/results.md.
+resumes a run that was interrupted. On two cores `quickstart` took 276 s and answered 73.0 % of 200
+questions exactly, where the most frequent answer is right for 33.0 % (docs/results.md).
 """
 
 import dataclasses

@@ -16,7 +16,8 @@ The quickstart learns the first line of a docstring from its signature and body,
 standard library, keras, numpy and tensorflow document; no name of the test is one of the training.
 
 `python -m recipes.summarise PRESET --help` lists every setting. The same command again resumes a
-run that was interrupted. What was measured is in docs/results.md.
+run that was interrupted. On two cores `quickstart` took 285 s and reached a ROUGE-L of 25.2, the
+first sentences 19.0 (docs/results.md).
 """
 
 import dataclasses
