@@ -96,7 +96,7 @@ def test_an_unknown_mode_is_refused():
         layers.main(layers.Settings(modes=("torch",)))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_table_is_complete(tmp_path, capsys):
     pytest.importorskip("jax")
     path = tmp_path / "result.json"

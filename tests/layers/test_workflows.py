@@ -79,7 +79,7 @@ def losses(model, epochs):
     [
         "float32",
         pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
-        pytest.param("mixed_float16", marks=pytest.mark.slow),
+        pytest.param("mixed_float16", marks=pytest.mark.exhaustive),
     ],
 )
 def test_fit_learns_under_xla_and_mixed_precision(policy):

@@ -109,7 +109,7 @@ def test_finished_run_is_not_trained_again(run):
     assert scores_of(run)["rougeL"] == scores["rougeL"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_resumed_run_equals_an_uninterrupted_one(corpus, tmp_path):
     # the inverse square root knows no end, so that a run may go on
     settings = tiny(corpus, tmp_path / "whole", epochs=4, schedule="inverse_sqrt", warmup=0.0)

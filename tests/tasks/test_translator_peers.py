@@ -166,7 +166,9 @@ def our_tokens(translator, **settings):
     ]
 
 
-@pytest.mark.parametrize("beams", [pytest.param(1, marks=pytest.mark.slow), 4, None])
+@pytest.mark.parametrize(
+    "beams", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4)), None]
+)
 def test_text_is_that_of_transformers(pair, beams):
     translator = pair[2]
     if beams is None:  # what the checkpoint says
