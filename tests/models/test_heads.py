@@ -74,7 +74,7 @@ def test_the_summary_tells_the_number_of_parameters():
 
 
 @pytest.mark.parametrize(
-    "policy", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+    "policy", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.exhaustive)]
 )
 def test_a_compiled_model_learns(policy):
     keras.config.set_dtype_policy(policy)

@@ -100,7 +100,7 @@ def test_run_learns_to_answer_and_its_folder_opens_as_generator(folder, tmp_path
     assert serve(texts=tf.constant([prompt]))["generated"].numpy().ravel()[0] == b"eight"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_goes_on_where_it_stopped(folder, tmp_path, monkeypatch):
     whole, parts = (
         tiny(folder, tmp_path / name, epochs=2, packing=True) for name in ("whole", "parts")

@@ -122,7 +122,7 @@ def test_resumed_run_equals_an_uninterrupted_one(corpus, tmp_path):
         np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_own_run_is_trained_on_with_all_options(run, corpus, tmp_path):
     settings = tiny(
         corpus,
