@@ -14,6 +14,7 @@ from keras_transformer.generation.decoding import (
     end_tokens,
     flat_rows,
     is_end,
+    largest,
     mask_after,
     pick,
     token_scores,
@@ -208,12 +209,12 @@ class BeamSearch:
 
         # The K best extensions of a sentence are among the K best of each of its hypotheses.
         k = min(wider, logits.shape[-1])
-        gains, tokens = ops.top_k(logits, k)  # (N, k)
+        gains, tokens = largest(logits, k)  # (N, k)
         scores = beams.live_scores[:, :, None] + ops.reshape(gains - normaliser, (*shape, k))
         scores = ops.reshape(scores, (-1, width * k))
         scores, index = ops.top_k(scores, min(wider, width * k))  # (B, K)
         index = ops.cast(index, "int32")
-        token = pick(ops.reshape(ops.cast(tokens, "int32"), (-1, width * k)), index)  # (B, K)
+        token = pick(ops.reshape(tokens, (-1, width * k)), index)  # (B, K)
         parent = index // k
         sequences = write_token(pick(beams.live_tokens, parent), beams.step, token)  # (B, K, L)
         length = beams.step + 1
@@ -252,8 +253,8 @@ class BeamSearch:
         if self.early_stopping == "never":
             after = ops.arange(1, ops.shape(penalties)[0] + 1, dtype="int32")  # (L,)
             possible = (after > length) & (after <= limits[:, None])  # (B, L)
-            largest = ops.max(ops.where(possible, penalties, 1e-30), axis=1)
-            attainable = live_scores[:, 0] / largest
+            penalty = ops.max(ops.where(possible, penalties, 1e-30), axis=1)
+            attainable = live_scores[:, 0] / penalty
             done = done | (finished_scores[:, self.n_best - 1] >= attainable)
         elif self.early_stopping:
             done = done | (finished_scores[:, -1] > NEVER)

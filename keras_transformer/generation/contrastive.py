@@ -16,6 +16,7 @@ from keras_transformer.generation.decoding import (
     check_length,
     check_positive,
     is_end,
+    largest,
     mask_after,
     pick,
     token_scores,
@@ -123,8 +124,7 @@ class ContrastiveSearch:
         def advance(search, state):
             own, normaliser = token_scores(search.logits[:, None], config)
             logits = process(self.processors, own, prompt, search.tokens, search.step, config)
-            kept, tokens = ops.top_k(logits, width)  # (B, C)
-            tokens = ops.cast(tokens, "int32")
+            kept, tokens = largest(logits, width)  # (B, C)
             total = ops.logsumexp(logits, axis=-1, keepdims=True)
             probability = ops.exp(kept - ops.where(ops.isfinite(total), total, 0.0))
 

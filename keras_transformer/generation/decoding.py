@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 from keras import ops
 
+BLOCK = 128  # tokens of the vocabulary that `largest` looks at together
+
 
 class Generated(NamedTuple):
     """What was generated, best hypothesis first.
@@ -100,6 +102,36 @@ def token_scores(logits, config):
         is_pad = ops.arange(logits.shape[-1], dtype="int32") == config.pad_id
         logits = ops.where(is_pad, ops.full_like(logits, -float("inf")), logits)
     return logits, normaliser
+
+
+def largest(x, count):
+    """`ops.top_k(x, count)` of (N, V), sooner where V is large.
+
+    The largest are in the blocks with the largest maxima, and to find these is one pass over the
+    vocabulary that compiled code makes with vector instructions.
+
+    Returns:
+        `(values, tokens)`, (N, count) each, the tokens int32; of equal values the first.
+    """
+    size = x.shape[-1]
+    whole = size // BLOCK * BLOCK
+    if size < 4 * count * BLOCK:
+        values, tokens = ops.top_k(x, count)
+        return values, ops.cast(tokens, "int32")
+    rows = ops.shape(x)[0]
+    maxima = ops.max(
+        ops.reshape(x[:, :whole], (rows, whole // BLOCK, BLOCK)), axis=-1, initial=-float("inf")
+    )
+    _, blocks = ops.top_k(maxima, count)
+    blocks = ops.sort(ops.cast(blocks, "int32"), axis=-1)[:, :, None] * BLOCK  # (N, count, 1)
+    within = ops.arange(BLOCK, dtype="int32")
+    tokens = ops.reshape(blocks + within, (rows, count * BLOCK))
+    if whole < size:
+        rest = ops.arange(whole, size, dtype="int32")[None]
+        rest = ops.broadcast_to(rest, (rows, size - whole))
+        tokens = ops.concatenate([tokens, rest], axis=1)
+    values, place = ops.top_k(pick(x, tokens), count)
+    return values, pick(tokens, ops.cast(place, "int32"))
 
 
 def pick(x, index):

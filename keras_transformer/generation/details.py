@@ -50,7 +50,7 @@ def token_details(model, inputs, found, alignments=False):
     targets = ops.reshape(found.sequences, (-1, length))  # (N, L)
     first = ops.repeat(prompt_of(model, inputs).last(), times, axis=0)
     fed = ops.concatenate([first[:, None], targets[:, :-1]], axis=1)
-    state = model.start(inputs, length, beams=times)
+    state = model.start(inputs, length, beams=times, lookahead=length - 1)
     attention = None
     if alignments:
         hidden, attention, _ = model.step_attention(fed, state)

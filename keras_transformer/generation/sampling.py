@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from keras import ops
 
 from keras_transformer.generation.chance import graph_row_seeds, row_seeds, uniform
-from keras_transformer.generation.decoding import check_positive
+from keras_transformer.generation.decoding import check_positive, largest
 from keras_transformer.generation.history import check_processors
 from keras_transformer.generation.token_loop import TokenLoop
 
@@ -115,8 +115,7 @@ class Sampling(TokenLoop):
         tokens = None
         if self.top_k is not None or self.top_p is not None or self.typical_p is not None:
             size = logits.shape[-1]
-            logits, tokens = ops.top_k(logits, min(self.top_k or size, size))
-            tokens = ops.cast(tokens, "int32")
+            logits, tokens = largest(logits, min(self.top_k or size, size))
         if self.top_p is not None:
             logits = keep_top_p(logits, self.top_p)
         if self.min_p is not None:

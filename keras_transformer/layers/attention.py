@@ -7,7 +7,12 @@ import keras
 from keras import ops
 
 from keras_transformer.layers import masks
-from keras_transformer.layers.checks import as_layer, check_positive, serialized
+from keras_transformer.layers.checks import (
+    as_layer,
+    check_attention_bias,
+    check_positive,
+    serialized,
+)
 from keras_transformer.layers.multi_head import MultiHeadAttention
 from keras_transformer.layers.position_bias import PositionBias
 from keras_transformer.layers.rotary import RotaryEmbedding
@@ -141,17 +146,24 @@ class MultiHeadSelfAttention(MultiHeadAttention):
         if cache is not None:
             cache = cache.update(key, value)
             key, value = cache.key, cache.value  # (B, N, S, K)
-        lengths = ops.shape(query)[2], ops.shape(key)[2]  # T, S
-        output, scores = self.attend(
-            query,
-            key,
-            value,
-            mask=self.joint_mask(padding_mask, attention_mask, segment_ids, cache, lengths, offset),
-            bias=self.joint_bias(attention_bias, *lengths, offset),
-            causal=self.causal and cache is None,
-            return_scores=return_attention_scores,
-            training=training,
-        )
+        if cache is not None and cache.ancestors is not None:
+            output, scores = self.attend_shared(
+                query, cache, padding_mask, attention_mask, attention_bias, return_attention_scores
+            )
+        else:
+            lengths = ops.shape(query)[2], ops.shape(key)[2]  # T, S
+            output, scores = self.attend(
+                query,
+                key,
+                value,
+                mask=self.joint_mask(
+                    padding_mask, attention_mask, segment_ids, cache, lengths, offset
+                ),
+                bias=self.joint_bias(attention_bias, *lengths, offset),
+                causal=self.causal and cache is None,
+                return_scores=return_attention_scores,
+                training=training,
+            )
         output = self.output_dense(self.merge_heads(output))
         if cache is None:  # else the mask is over the cached positions
             masks.propagate(output, padding_mask)
@@ -178,11 +190,50 @@ class MultiHeadSelfAttention(MultiHeadAttention):
                 "a WindowCache holds no position for attention_mask and position_bias to be of; "
                 "received one of them"
             )
+        return self.places_mask(padding_mask, places, length, offset)
+
+    def places_mask(self, padding_mask, places, length, offset):
+        """The mask over places that hold the positions `places` (S,), negative for none."""
         if padding_mask is not None:
             padding_mask = ops.take(padding_mask, ops.maximum(places, 0), axis=1)
         query = offset + ops.arange(length, dtype="int32")[:, None]  # (T, 1)
-        near = (places >= 0) & (places <= query) & (query - places < self.window)  # (T, C)
+        near = (places >= 0) & (places <= query)  # (T, S)
+        if self.window is not None:
+            near = near & (query - places < self.window)
         return masks.combine(near, masks.padding_mask(padding_mask))
+
+    def attend_shared(self, query, cache, padding_mask, attention_mask, attention_bias, scored):
+        """`attend` for hypotheses that share a `SharedCache`, as if they were one sequence.
+
+        Args:
+            query: (N, H, 1, K).
+            cache: the advanced cache.
+            padding_mask: (N, S), the same for all hypotheses of a sentence, or None.
+            attention_mask: None.
+            attention_bias: broadcasts to (H, 1, S), or None.
+            scored: whether the scores are needed.
+        """
+        if attention_mask is not None or len(getattr(attention_bias, "shape", ())) > 3:
+            raise ValueError(
+                "with a SharedCache attention_mask must be None and attention_bias the same for "
+                "all rows, of rank 3 at most; received another"
+            )
+        key, value, cache = cache.key, cache.value, getattr(cache, "stored", cache)
+        if padding_mask is not None:
+            padding_mask = cache.of_sentences(padding_mask)
+        places, offset = cache.places, cache.index - 1
+        bias = self.joint_bias(attention_bias, 1, cache.length, offset)  # (H, 1, S) or None
+        near = self.places_mask(padding_mask, places, 1, offset)
+        output, scores = self.attend(
+            cache.fold(query),
+            key,
+            value,
+            mask=masks.combine(near, cache.own_places()),
+            bias=None if bias is None else ops.take(bias, places, axis=-1),
+            return_scores=scored,
+            training=False,
+        )
+        return cache.unfold(output), cache.unfold_scores(scores) if scored else None
 
     def check_cache(self, cache, segment_ids):
         """Refuses a cache for other heads, whose numbers would be wrong without an error."""
@@ -340,16 +391,3 @@ def with_extras(output, *extras):
     """The output alone, or a tuple of it and those extras that are not None."""
     extras = tuple(extra for extra in extras if extra is not None)
     return (output, *extras) if extras else output
-
-
-def check_attention_bias(bias):
-    """The bias, if it is a float tensor that may broadcast to (B, H, T, S), or None."""
-    if bias is None:
-        return None
-    dtype = keras.backend.standardize_dtype(bias.dtype)
-    if not keras.backend.is_float_dtype(dtype) or not 2 <= len(bias.shape) <= 4:
-        raise ValueError(
-            "attention_bias must be a float tensor that broadcasts to (B, H, T, S), of rank 2 to "
-            f"4; received shape {tuple(bias.shape)} and dtype {dtype}"
-        )
-    return bias

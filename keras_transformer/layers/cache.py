@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_transformer.layers.shared_cache import SharedCache
+
 
 class LayerCache(NamedTuple):
     """One layer's share of a `KeyValueCache`.
@@ -31,6 +33,8 @@ class LayerCache(NamedTuple):
 
     places = None
     """The position at each place of S, where these are not the same."""
+    ancestors = None
+    """Whose keys a hypothesis sees, where several share a cache."""
 
     def update(self, key, value):
         """Writes keys and values at `index`.
@@ -72,6 +76,8 @@ class WindowCache(NamedTuple):
     key: object
     value: object
     index: object
+
+    ancestors = None
 
     @property
     def places(self):
@@ -149,6 +155,11 @@ class StoredCache:
         """As `WindowCache.places`, or None."""
         return self.stored.places
 
+    @property
+    def ancestors(self):
+        """As `SharedCache.ancestors`, or None."""
+        return self.stored.ancestors
+
     def update(self, key, value):
         """As `LayerCache.update`."""
         return StoredCache(self.stored.update(key, value), self.dtype)
@@ -164,6 +175,7 @@ class KeyValueCache(NamedTuple):
         keys: one (B, H, S, K) tensor a layer.
         values: likewise.
         index: int32 scalar, the number of positions written.
+        ancestors: (B, G, L) int32 where hypotheses share their keys, as in `SharedCache`; else ().
 
     Example:
 
@@ -175,6 +187,13 @@ class KeyValueCache(NamedTuple):
     keys: tuple
     values: tuple
     index: object
+    ancestors: object = ()
+
+    @property
+    def length(self):
+        """S, the most positions it can hold."""
+        layer = self.layer(0)
+        return ops.shape(layer.key)[2] if layer.ancestors is None else layer.length
 
     @classmethod
     def create(cls, num_layers, batch_size, num_heads, max_length, head_dim, dtype="float32"):
@@ -210,8 +229,12 @@ class KeyValueCache(NamedTuple):
         """
         key, value = self.keys[number], self.values[number]
         known = isinstance(length, int) and isinstance(key.shape[2], int)
-        kind = WindowCache if known and key.shape[2] < length else LayerCache
-        layer = kind(key, value, self.index)
+        if not isinstance(self.ancestors, tuple):
+            layer = SharedCache(key, value, self.index, self.ancestors)
+        elif known and key.shape[2] < length:
+            layer = WindowCache(key, value, self.index)
+        else:
+            layer = LayerCache(key, value, self.index)
         if dtype is None or keras.backend.standardize_dtype(key.dtype) == dtype:
             return layer
         return StoredCache(layer, dtype)
@@ -220,10 +243,12 @@ class KeyValueCache(NamedTuple):
     def from_layers(cls, layers):
         """The cache made of LayerCaches that were all advanced by the same number of positions."""
         layers = [getattr(layer, "stored", layer) for layer in layers]
+        first = layers[0]
         return cls(
             tuple(layer.key for layer in layers),
             tuple(layer.value for layer in layers),
-            layers[0].index,
+            first.index,
+            () if first.ancestors is None else first.ancestors,
         )
 
     def extended(self, length, windows=None):
@@ -265,15 +290,33 @@ class KeyValueCache(NamedTuple):
             self.index,
         )
 
+    def shared(self, groups, length):
+        """The cache, full with a prompt or of length 0, for hypotheses that share their keys.
+
+        Args:
+            groups: G, hypotheses of each row.
+            length: L, positions to come; an integer or an int32 scalar tensor.
+
+        Returns:
+            A KeyValueCache of N = B·G rows, whose layers are `SharedCache`s.
+        """
+        batch_size = ops.shape(self.keys[0])[0]
+        own = ops.arange(groups, dtype="int32")[None, :, None]
+        ancestors = ops.broadcast_to(own, (batch_size, groups, length))
+        return self.extended(groups * length)._replace(ancestors=ancestors)
+
     def reorder(self, rows):
         """The cache whose row i is this cache's row `rows[i]`: what a beam search needs.
 
         Args:
-            rows: (N,) int32 in [0, B); N may differ from B.
+            rows: (N,) int32 in [0, B); N may differ from B. Where hypotheses share their keys, N
+                is B·G, and rows of a sentence come from that sentence.
 
         Returns:
             A KeyValueCache of N rows.
         """
+        if not isinstance(self.ancestors, tuple):
+            return self._replace(ancestors=self.layer(0).reordered_ancestors(rows))
         return KeyValueCache(
             tuple(ops.take(key, rows, axis=0) for key in self.keys),
             tuple(ops.take(value, rows, axis=0) for value in self.values),

@@ -95,3 +95,16 @@ def fresh(initializer):
     if isinstance(initializer, keras.initializers.Initializer):
         return initializer.clone()
     return initializer
+
+
+def check_attention_bias(bias):
+    """The bias, if it is a float tensor that may broadcast to (B, H, T, S), or None."""
+    if bias is None:
+        return None
+    dtype = keras.backend.standardize_dtype(bias.dtype)
+    if not keras.backend.is_float_dtype(dtype) or not 2 <= len(bias.shape) <= 4:
+        raise ValueError(
+            "attention_bias must be a float tensor that broadcasts to (B, H, T, S), of rank 2 to "
+            f"4; received shape {tuple(bias.shape)} and dtype {dtype}"
+        )
+    return bias

@@ -19,6 +19,8 @@ from keras_transformer.layers.position import token_positions
 from keras_transformer.models.stack import TransformerStack
 from keras_transformer.models.stack_config import DecoderConfig
 
+SHARED_AT_MOST = 16  # hypotheses
+
 
 class PromptedState(NamedTuple):
     """What decoding carries from token to token after a prompt; a tuple of tensors.
@@ -101,23 +103,27 @@ class TransformerDecoder(TransformerStack):
         """Keys and values of a context for each block: a tuple of pairs of (B, N, S, K)."""
         return tuple(block.project_context(context) for block in self.blocks)
 
-    def make_cache(self, batch_size, max_length, dtype=None):
+    def make_cache(self, batch_size, max_length, dtype=None, beams=1, lookahead=0):
         """An empty `KeyValueCache` of S = `max_length` positions for all blocks.
 
         Args:
-            batch_size: rows.
+            batch_size: B.
             max_length: S.
             dtype: of keys and values; by default the compute dtype.
+            beams: G; the cache is for B·G rows.
+            lookahead: as in `start`.
         """
         attention = self.blocks[0].self_attention
-        return KeyValueCache.create(
+        shared = self.shares_cache(beams, lookahead)
+        cache = KeyValueCache.create(
             len(self.blocks),
-            batch_size,
+            batch_size if shared else batch_size * beams,
             attention.num_kv_heads,
-            max_length,
+            0 if shared else max_length,
             attention.key_dim,
             dtype or self.compute_dtype,
         )
+        return cache.shared(beams, max_length) if shared else cache
 
     def start(
         self, token_ids, padding_mask, max_new_tokens, beams=1, cache_dtype=None, lookahead=0
@@ -144,8 +150,23 @@ class TransformerDecoder(TransformerStack):
         mask = ops.concatenate([ops.cast(padding_mask, "bool"), new], axis=1)
         if beams != 1:
             mask = ops.repeat(mask, beams, axis=0)
-        cache = cache.extended(max_new_tokens, self.cache_windows(lookahead))
-        return PromptedState(cache.repeat(beams), mask)
+        windows = self.cache_windows(lookahead)
+        if self.shares_cache(beams, lookahead) and all(window is None for window in windows):
+            return PromptedState(cache.shared(beams, max_new_tokens), mask)
+        return PromptedState(cache.extended(max_new_tokens, windows).repeat(beams), mask)
+
+    def shares_cache(self, beams, lookahead=0):
+        """Whether the hypotheses of a sentence share their keys: see `SharedCache`.
+
+        Each attends to the places of all, which costs less than to move keys while they are few.
+        What reads several tokens at a time changes no places.
+        """
+        one_token = isinstance(lookahead, int) and lookahead == 0
+        if not (one_token and isinstance(beams, int) and 1 < beams <= SHARED_AT_MOST):
+            return False
+        own = (MultiHeadSelfAttention.call, MultiHeadSelfAttention.attend)
+        kinds = [type(block.self_attention) for block in self.blocks]
+        return all((kind.call, kind.attend) == own for kind in kinds)
 
     def cache_windows(self, lookahead):
         """For each block how many cached positions are enough, or None for all of them."""
@@ -182,8 +203,7 @@ class TransformerDecoder(TransformerStack):
         Returns:
             `(hidden states (B, T, D), the advanced cache)`.
         """
-        length = ops.shape(cache.keys[0] if padding_mask is None else padding_mask)
-        length = length[2 if padding_mask is None else 1]
+        length = cache.length if padding_mask is None else ops.shape(padding_mask)[1]
         positions = self.step_positions(token_ids, cache.index, padding_mask)
         x = self.embed_step(token_ids, cache.index, positions)
         arguments = {

@@ -74,7 +74,7 @@ class Seq2SeqLM(LanguageHead):
 
         `lookahead`, the tokens that a step may read beyond the next, is within `max_length`.
         """
-        return self.backbone.start(inputs, max_length, beams=beams, cache_dtype=cache_dtype)
+        return self.backbone.start(inputs, max_length, beams, cache_dtype, lookahead)
 
     def step(self, token_ids, state):
         """Logits (N, T, V) of the tokens after `token_ids` (N, T), and the advanced state."""

@@ -139,7 +139,7 @@ class Transformer(ConfiguredModel):
         """The encoder's hidden states: (B, S) tokens to (B, S, D)."""
         return self.encoder(encoder_inputs(token_ids, padding_mask), training=training)
 
-    def start(self, inputs, max_length, beams=1, cache_dtype=None):
+    def start(self, inputs, max_length, beams=1, cache_dtype=None, lookahead=0):
         """Encodes the sources and prepares decoding.
 
         Args:
@@ -147,6 +147,8 @@ class Transformer(ConfiguredModel):
             max_length: how many positions the cache holds.
             beams: G, hypotheses for each source.
             cache_dtype: of the cached keys and values; by default the compute dtype.
+            lookahead: how many tokens a step may read beyond the one that is next, all of them
+                among the `max_length`.
 
         Returns:
             A `DecodingState` for N = B·G rows.
@@ -156,8 +158,8 @@ class Transformer(ConfiguredModel):
         if mask is None:
             mask = ops.ones_like(token_ids, dtype="bool")
         context = self.encode(token_ids, mask, training=False)
-        rows = ops.shape(token_ids)[0] * beams
-        cache = self.decoder.make_cache(rows, max_length, cache_dtype)
+        rows = ops.shape(token_ids)[0]
+        cache = self.decoder.make_cache(rows, max_length, cache_dtype, beams, lookahead)
         return DecodingState(cache, self.decoder.project_context(context), mask)
 
     def step(self, token_ids, state, scores=None):

@@ -6,6 +6,7 @@ from keras import ops
 from tiny_lm import PROMPTS, Uncached, make_lm
 from toy_model import beam_search, greedy_oracle
 
+from keras_transformer import layers
 from keras_transformer.generation import (
     BeamSearch,
     Greedy,
@@ -132,11 +133,43 @@ def test_a_saved_model_takes_any_batch_length_and_limit(method, tmp_path):
 
 def test_the_cache_holds_prompt_and_new_tokens_and_no_more(model):
     inputs = {"token_ids": ops.ones((2, 7), "int32")}
-    state = model.start(inputs, 5, beams=3)
+    state = model.start(inputs, 5)
     # The last token is never read.
-    assert tuple(state.cache.keys[0].shape) == (6, 2, 7 + 5 - 1, 6)
-    assert tuple(state.padding_mask.shape) == (6, 11)
+    assert tuple(state.cache.keys[0].shape) == (2, 2, 7 + 5 - 1, 6)
+    assert tuple(state.padding_mask.shape) == (2, 11)
     assert int(state.cache.index) == 6
+    state = model.start(inputs, 5, beams=3)  # the prompt once, then three of each position
+    assert tuple(state.cache.keys[0].shape) == (2, 2, 6 + 5 * 3, 6)
+    assert tuple(state.padding_mask.shape) == (6, 11)
+    assert state.cache.length == 11 and int(state.cache.index) == 6
+
+
+class NearestFirst(layers.MultiHeadSelfAttention):
+    """Its scores fall with the number of keys after a key: it matters where a key stands."""
+
+    def attend(self, query, key, value, mask=None, bias=None, **options):
+        fall = -0.1 * ops.cast(ops.arange(ops.shape(key)[2]), "float32")
+        return super().attend(query, key, value, mask, fall, **options)
+
+
+class NearestFirstBlock(layers.TransformerDecoderBlock):
+    def make_self_attention(self, name, causal=False):
+        return NearestFirst(causal=causal, name=name, **self.self_attention_arguments())
+
+
+def test_hypotheses_share_keys_only_where_all_attention_is_known():
+    inputs = {"token_ids": ops.ones((2, 7), "int32")}
+    plain = make_lm()
+    own = make_lm(block=NearestFirstBlock)
+    for model, beams, is_shared in [(plain, 16, 1), (plain, 17, 0), (plain, 1, 0), (own, 3, 0)]:
+        cache = model.start(inputs, 5, beams=beams).cache
+        assert (cache.layer(0).ancestors is not None) == is_shared
+    oracle = Uncached(own)
+    result = own.generate(PROMPTS, 5, BeamSearch(3, 0.6, 3))
+    for row, prompt in enumerate(PROMPTS):
+        expected = beam_search(oracle, prompt, 5, 3, LengthPenalty(0.6), 3)
+        for place, (_, tokens) in enumerate(expected):
+            assert result.sequences[row, place].tolist() == tokens + [0] * (5 - len(tokens))
 
 
 def test_the_cache_of_layers_with_a_window_holds_the_window():

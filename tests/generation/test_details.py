@@ -28,8 +28,9 @@ def test_the_scores_of_tokens_sum_to_that_of_the_sequence(method, seq2seq):
         assert found.alignments is None
 
 
-def test_token_scores_are_log_probabilities_of_the_uncached_model():
-    model = make_lm()
+@pytest.mark.parametrize("settings", [{}, dict(positions="rotary", window=3, num_layers=2)])
+def test_token_scores_are_log_probabilities_of_the_uncached_model(settings):
+    model = make_lm(**settings)
     found = model.generate(PROMPTS[:2], 4, details=True)
     for row in range(2):
         tokens = found.sequences[row, 0, : found.lengths[row, 0]].tolist()

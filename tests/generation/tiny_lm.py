@@ -7,11 +7,11 @@ from keras_transformer import models
 PROMPTS = [[5, 4, 7], [11, 13, 17, 5, 4, 9, 22, 19, 6, 8, 21], [6, 21], [3]]
 
 
-def make_lm(**settings):
+def make_lm(block=None, **settings):
     """With weights this large no two tokens are near a tie."""
     sizes = dict(num_layers=1, hidden_dim=12, num_heads=2, ffn_dim=13, max_length=32, dropout=0.0)
     sizes = {**sizes, "vocab_size": 23, "eos_id": 2, "pad_id": 0, **settings}
-    model = models.CausalLM(models.DecoderConfig(**sizes))
+    model = models.CausalLM(models.DecoderConfig(**sizes), block=block)
     rng = np.random.default_rng(5)
     for variable in model.trainable_variables:
         if len(variable.shape) > 1:
