@@ -9,6 +9,8 @@ C is a folder or a name on the Hugging Face hub with an encoder and its tokenize
 answerer, such as a run's folder. Your files are JSON as SQuAD's; without `val`, a tenth of the
 contexts of `train` are kept for validation, and without `test`, scores are of the validation:
 exact match and F1 as SQuAD's script counts them. Contexts longer than the model come in windows.
+Where some questions have no answer, how much more probable "none" must be than an answer is chosen
+on the validation questions, if there is a test part too; the SavedModel has the same threshold.
 The run's folder opens with `tasks.QuestionAnswerer.from_pretrained`.
 
 `python -m recipes.answer PRESET --help` lists every setting. The same command again resumes a run
@@ -101,12 +103,22 @@ def main(settings):
         answerer.save_pretrained(settings.run_dir)
 
     split, questions = ("validation", valid) if test is None else ("test", test)
-    answers = find(settings, answerer, questions)
-    scores = {"split": split, **score_answers(questions, answers), **watch.costs()}
+    threshold = 0.0 if has_impossible(questions) else None
+    if test is not None and train is not None and has_impossible(valid):
+        threshold = best_threshold(valid, find(settings, answerer, valid))
+    answers = find(settings, answerer, questions, threshold)
+    scores = {"split": split, "no_answer_threshold": threshold}
+    scores |= {**score_answers(questions, answers), **watch.costs()}
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     write_json(settings.run_dir / "scores.json", scores)
     explain_run(settings, report, scores, answerer, questions, answers)
-    finetuning.export(settings, answerer)
+    finetuning.export(
+        settings,
+        answerer,
+        no_answer_threshold=threshold,
+        max_answer_length=settings.max_answer_length,
+        overlap=settings.overlap,
+    )
     print(f"\n{settings.run_dir}: report.html, scores.json, weights, tokenizer")
     print(f"{split}: exact match {scores['exact']:.2f} %, F1 {scores['f1']:.2f} %")
 
@@ -221,18 +233,55 @@ def label_windows(answerer, question, first, tokens, overlap):
 # Results
 
 
-def find(settings, answerer, questions):
-    """The answers; "" is one, where some questions have none."""
+def has_impossible(questions):
+    """Whether some of the questions have no answer."""
+    return any(question.is_impossible for question in questions)
+
+
+def find(settings, answerer, questions, threshold=None):
+    """The answers: "" where none is more probable by the threshold, nowhere without a threshold."""
     with finetuning.no_warning_of_cuts():
         return answerer(
             [question.question for question in questions],
             [question.context for question in questions],
-            no_answer_threshold=0.0 if any(q.is_impossible for q in questions) else None,
+            no_answer_threshold=threshold,
             max_answer_length=settings.max_answer_length,
             overlap=settings.overlap,
             truncate=settings.truncate,
             progress=False,
         )
+
+
+def best_threshold(questions, answers):
+    """The `no_answer_threshold` with which most of the questions are answered exactly.
+
+    Of the thresholds that do as well the one next to 0, which stands for the model's own judgement.
+
+    Args:
+        questions: with their right answers.
+        answers: found without a threshold.
+    """
+    margins = np.array([log_ratio(a.no_answer_score, a.score) for a in answers])
+    is_right = np.array([is_exact(*pair) for pair in zip(questions, answers, strict=True)])
+    is_none = np.array([question.is_impossible for question in questions])
+    ordered = np.unique(margins)
+    between = (ordered[1:] + ordered[:-1]) / 2
+    thresholds = np.concatenate([[0.0], between, [ordered[0] - 1, ordered[-1] + 1]])
+    thresholds = thresholds[np.argsort(np.abs(thresholds), kind="stable")]
+    exact = [np.where(margins > t, is_none, is_right).sum() for t in thresholds]
+    return round(float(thresholds[int(np.argmax(exact))]), 4)
+
+
+def log_ratio(part, other):
+    """log(part / other) of two probabilities, either of which may be 0."""
+    tiny = np.finfo("float64").tiny
+    return float(np.log(max(part, tiny)) - np.log(max(other, tiny)))
+
+
+def is_exact(question, answer):
+    """Whether an answer is one of the question's, as SQuAD's script compares."""
+    wanted = [a.text for a in question.answers] or [""]
+    return any(training.squad.exact_match(answer.text, text) for text in wanted)
 
 
 def score_answers(questions, answers):
@@ -244,7 +293,8 @@ def score_answers(questions, answers):
 
 def evaluate(settings, answerer, questions):
     """The scores that decide, of the answerer as it is."""
-    scores = score_answers(questions, find(settings, answerer, questions))
+    threshold = 0.0 if has_impossible(questions) else None
+    scores = score_answers(questions, find(settings, answerer, questions, threshold))
     return {name: scores[name] for name in ("exact", "f1")}
 
 
@@ -255,6 +305,7 @@ def explain_run(settings, report, scores, answerer, questions, answers):
             "Exact match": (f"{scores['exact']:.1f} %", scores["split"]),
             "F1": (f"{scores['f1']:.1f} %", "as SQuAD's script counts"),
             "Questions": f"{scores['total']:,}",
+            **threshold_score(scores),
             "Time": f"{scores['seconds'] / 60:.1f} min",
             "Peak memory": f"{scores['peak_memory_mb']:,} MB",
         }
@@ -263,8 +314,7 @@ def explain_run(settings, report, scores, answerer, questions, answers):
         report.add_curves(settings.run_dir / "metrics.jsonl")
     groups = {"Wrong answers": [], "Right answers": []}
     for question, answer in zip(questions, answers, strict=True):
-        wanted = [a.text for a in question.answers] or [""]
-        is_right = any(training.squad.exact_match(answer.text, text) for text in wanted)
+        is_right = is_exact(question, answer)
         groups["Right answers" if is_right else "Wrong answers"].append((question, answer))
     for heading, pairs in groups.items():
         rows = [
@@ -282,6 +332,14 @@ def explain_run(settings, report, scores, answerer, questions, answers):
     contexts = [question.context for question in questions]
     attention_maps.add_attention(report, answerer.model, answerer.tokenizer, asked, contexts)
     finetuning.finish_report(settings, report)
+
+
+def threshold_score(scores):
+    """The report's line on the threshold, where there is one."""
+    if scores["no_answer_threshold"] is None:
+        return {}
+    meaning = "log p(no answer) - log p(answer) above which there is none"
+    return {"No-answer threshold": (f"{scores['no_answer_threshold']:.2f}", meaning)}
 
 
 def excerpt(context, start, end, label):

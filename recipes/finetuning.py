@@ -370,14 +370,14 @@ def no_warning_of_cuts():
         yield
 
 
-def export(settings, task):
-    """Writes the SavedModel, where TensorFlow is there to write it."""
+def export(settings, task, **options):
+    """Writes the SavedModel with the task's options, where TensorFlow is there to write it."""
     if not settings.export:
         return
     if keras.backend.backend() != "tensorflow":
         print("No SavedModel was written: that needs KERAS_BACKEND=tensorflow.")
         return
-    task.export(settings.run_dir / "saved_model")
+    task.export(settings.run_dir / "saved_model", **options)
 
 
 def finish_report(settings, report):

@@ -13,8 +13,8 @@ from keras_transformer.layers import (
     RotaryEmbedding,
 )
 
-B, G, D, L = 2, 3, 16, 6
-CHANGES = np.array([[0, 0, 1], [2, 1, 0], [1, 1, 1], [0, 2, 2], [2, 0, 1], [0, 1, 2]], "int32")
+B, G, D, L = 2, 3, 16, 4
+CHANGES = np.array([[0, 0, 1], [2, 1, 0], [1, 1, 1], [0, 2, 2]], "int32")
 SETTINGS = {
     "plain": dict(),
     "grouped": dict(num_kv_heads=2),
@@ -58,8 +58,11 @@ def read_tokens(layer, cache, tokens, padding_mask=None, **arguments):
     return found
 
 
-@pytest.mark.parametrize("prompted", [False, True])
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize(
+    "settings, prompted",
+    [(settings, True) for settings in SETTINGS.values()] + [({}, False)],
+    ids=[*SETTINGS, "no_prompt"],
+)
 def test_nothing_but_the_copies_is_saved(settings, prompted):
     rng = np.random.default_rng(7)
     layer = MultiHeadSelfAttention(4, causal=True, **settings)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from keras_transformer import data, models, tasks, text
@@ -57,6 +58,7 @@ def test_run_folder_opens_as_answerer_and_is_evaluated(corpus, tmp_path):
     settings = tiny(corpus, tmp_path / "run")
     answer.main(settings)
     scores = json.loads((settings.run_dir / "scores.json").read_text())
+    assert scores["no_answer_threshold"] == 0.0  # there is no other part to choose one on
     assert scores["total"] == 6 and 0 <= scores["exact"] <= scores["f1"] <= 100
     answerer = tasks.QuestionAnswerer.from_pretrained(settings.run_dir)
     assert answerer("Who paid $7?", "Peru: $7.").text in "Peru: $7."
@@ -73,6 +75,32 @@ def test_run_folder_opens_as_answerer_and_is_evaluated(corpus, tmp_path):
     )
     answer.main(xquad)
     assert json.loads((xquad.run_dir / "scores.json").read_text())["total"] == 3
+
+
+def test_threshold_is_the_best_there_is():
+    rng = np.random.default_rng(5)
+    questions = sentences.asked(40, 7, unanswerable=0.4)
+    found = []
+    for question in questions:
+        none, score = rng.uniform(0.01, 0.1), rng.uniform(0.1, 1.0)
+        if question.is_impossible:
+            none *= 3
+        text = question.answers[0].text if question.answers and rng.uniform() < 0.7 else "else"
+        found.append(tasks.Answer(text, score, 0, 4, none))
+
+    def exact(threshold):
+        given = [
+            dataclasses.replace(a, text="")
+            if np.log(a.no_answer_score / a.score) > threshold
+            else a
+            for a in found
+        ]
+        return answer.score_answers(questions, given)["exact"]
+
+    best = answer.best_threshold(questions, found)
+    assert exact(best) == max(exact(t) for t in np.linspace(-8, 8, 4001)) > exact(0.0)
+    alike = [dataclasses.replace(a, no_answer_score=a.score) for a in found]
+    assert abs(answer.best_threshold(questions, alike)) <= 1
 
 
 @pytest.mark.parametrize("max_length", [48, 384])
