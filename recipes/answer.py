@@ -14,7 +14,7 @@ on the validation questions, if there is a test part too; the SavedModel has the
 The run's folder opens with `tasks.QuestionAnswerer.from_pretrained`.
 
 `python -m recipes.answer PRESET --help` lists every setting. The same command again resumes a run
-that was interrupted. On two busy cores `quickstart` took 389 s and matched 57.7 % of the answers
+that was interrupted. On two cores `quickstart` took 195 s and matched 57.6 % of the answers
 exactly (docs/results.md).
 """
 

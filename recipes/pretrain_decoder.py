@@ -7,7 +7,7 @@
     python -m recipes.pretrain_decoder files --data-dir D         your text: files, folders, JSONL
 
 `python -m recipes.pretrain_decoder PRESET --help` lists every setting. The same command again
-resumes a run that was interrupted. On two busy cores `quickstart` took 351 s and reached a loss of
+resumes a run that was interrupted. On two cores `quickstart` took 218 s and reached a loss of
 1.64; the Shakespeare presets 1.79 and 1.56 (docs/results.md).
 """
 
