@@ -77,7 +77,7 @@ class SharedCache(NamedTuple):
         if x.shape[2] != 1:
             raise ValueError(
                 "hypotheses that share a cache are decoded one token at a time; "
-                f"received {x.shape[2]} tokens"
+                f"received {x.shape[2]} tokens, for which models are started with `lookahead`"
             )
         batch_size, groups, _ = ops.shape(self.ancestors)
         x = ops.reshape(x, (batch_size, groups, x.shape[1], x.shape[3]))
