@@ -7,7 +7,8 @@ be several) and
 
 `start(inputs, max_new_tokens, beams)`
     encodes the sources once, or reads the prompts but for their last tokens, and returns a state
-    for `B * beams` rows, row-major by sentence.
+    for `B * beams` rows, row-major by sentence. Where steps read several tokens, as in speculative
+    decoding and for token scores, it is given `lookahead` too, how many beyond the next.
 `step(token_ids, state)`
     takes (N, 1) token ids, returns logits (N, 1, V) and the next state.
 `reorder(state, rows)`
