@@ -9,6 +9,8 @@ else the machine does slows all of them alike:
     .encode_with_offsets            likewise
     SentencePieceTokenizer.encode   the same `sentencepiece.SentencePieceProcessor`, for the ids of
                                     each family as for the pieces' own
+    Marian, the same ids            likewise, and its pieces looked up in Marian's file, without
+                                    which SentencePiece gives other numbers than Marian's ids
     WordPiece in the graph          tensorflow-text's `FastBertTokenizer`, which is not exact
 
 "takes" is our median over the peer's, and in brackets the quartiles of the turns' ratios: 1.2
@@ -40,6 +42,7 @@ def main(lines, turns):
     }
     for name, tokenizer in families(lines).items():
         cases[name] = (tokenizer.encode, sentencepiece_peer(tokenizer))
+    cases["Marian, the same ids"] = (tokenizer.encode, lookup_peer(tokenizer))
     try:
         cases["WordPiece in the graph"] = graph_pair(word_piece)
     except ImportError:
@@ -92,6 +95,19 @@ def sentencepiece_peer(tokenizer):
     """The engine itself."""
     proto = tokenizer.model_proto
     return sentencepiece.SentencePieceProcessor(model_proto=proto).encode
+
+
+def lookup_peer(tokenizer):
+    """The engine's pieces, each looked up in a dictionary."""
+    engine = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model_proto)
+    ids = {tokenizer.pieces([id])[0]: id for id in range(tokenizer.vocab_size)}
+    get, unknown = ids.get, tokenizer.unk_id
+
+    def encode(lines):
+        rows = engine.encode(lines, return_type=str)
+        return [[get(piece, unknown) for piece in row] for row in rows]
+
+    return encode
 
 
 def families(lines):
