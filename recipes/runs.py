@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 import time
+from subprocess import CalledProcessError
 
 import keras
 import tyro
@@ -122,5 +123,8 @@ def start(main, recipe, presets):
     """Runs a recipe from the command line; what a user can mend is said in one line."""
     try:
         main(command_line(recipe, presets))
-    except (ValueError, OSError) as error:
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError, ImportError, ArithmeticError, CalledProcessError) as error:
         sys.exit(f"error: {error}")

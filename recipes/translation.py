@@ -22,8 +22,9 @@ from sacrebleu.metrics import BLEU
 from keras_transformer import data, explain, models, tasks, text, training
 from keras_transformer.checkpoints import assign_weights, load_model_weights
 from keras_transformer.checkpoints.files import write_json
+from keras_transformer.export.folder import check_replaceable
 from recipes import runs
-from recipes.corpora import parallel_corpus
+from recipes.corpora import fingerprint, parallel_corpus
 from recipes.runs import RUNS
 
 
@@ -164,15 +165,23 @@ PRESETS = {
 def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
     watch = runs.Stopwatch()
+    decoding = tasks.DecodingDefaults(
+        beam_size=settings.beam_size, length_penalty=settings.length_penalty
+    )
+    if settings.export:
+        check_replaceable(settings.run_dir / "saved_model")
     report = explain.Report(f"Translation: {settings.run_dir.name}", __doc__.split("\n")[0])
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
-    train, valid, test = parallel_corpus(settings)
+    parts = train, valid, test = parallel_corpus(settings)
     tokenizer = learn_tokenizer(settings, train)
     batches = plan_batches(settings, *sampled(settings, tokenizer, train), settings.num_shapes)
+    for part in (valid, test):
+        check_sources(settings, tokenizer, part)
     print(batches.describe())
-    translator = tasks.Translator(build_model(settings, tokenizer), tokenizer)
+    model = build_model(settings, tokenizer)
+    translator = tasks.Translator(model, tokenizer, decoding=decoding)
 
-    watch.earlier = fit(settings, translator, batches, valid)
+    watch.earlier = fit(settings, translator, batches, valid, fingerprint(*parts))
     translator.save_pretrained(settings.run_dir)
     scores, translations = evaluate(settings, translator, test)
     scores |= watch.costs()
@@ -223,6 +232,16 @@ def plan_batches(settings, tokenizer, pairs, num_shapes, shuffle=True):
     )
 
 
+def check_sources(settings, tokenizer, pairs):
+    """Refuses now what would be too long to be translated once the training is over."""
+    for line, ids in zip(pairs.lines, tokenizer.encode(pairs.source), strict=True):
+        if len(ids) + 1 > settings.max_length and not settings.truncate:
+            raise ValueError(
+                f"{pairs.names[0]}:{line}: {len(ids) + 1} tokens with the end, --max-length is "
+                f"{settings.max_length}; --truncate cuts longer ones"
+            )
+
+
 def build_model(settings, tokenizer):
     """The model, compiled for training."""
     sizes = {"vocab_size": tokenizer.vocab_size}
@@ -249,16 +268,18 @@ def build_model(settings, tokenizer):
     return model
 
 
-def fit(settings, translator, batches, valid):
+def fit(settings, translator, batches, valid, corpus):
     """Trains on from the last checkpoint; returns the seconds that it took to get there."""
     run, model = settings.run_dir, translator.model
     averages = training.AverageCheckpoints(run / "snapshots", last=settings.average)
     best = training.BestCheckpoint(run / "best.safetensors", weights=averages.average)
-    stopping = training.EarlyStopping("val_bleu", mode="max", patience=settings.patience or 10**9)
+    patience = 10**9 if settings.patience is None else settings.patience
+    stopping = training.EarlyStopping("val_bleu", mode="max", patience=patience)
 
     def translate(lines):  # greedily, which is fast, with the averaged weights
         with averages.applied(model):
-            return [answer.text for answer in translator(lines, beam_size=1, progress=False)]
+            answers = translator(lines, beam_size=1, truncate=settings.truncate, progress=False)
+            return [answer.text for answer in answers]
 
     bleu = training.Bleu(
         translate,
@@ -273,7 +294,11 @@ def fit(settings, translator, batches, valid):
         model,
         batches,
         settings,
-        configuration={**identity, "tokenizer": translator.tokenizer.fingerprint},
+        configuration={
+            **identity,
+            "tokenizer": translator.tokenizer.fingerprint,
+            "corpus": corpus,
+        },
         callbacks=[
             training.Throughput(lambda step: count_tokens(batches, step)),
             averages,
@@ -285,7 +310,7 @@ def fit(settings, translator, batches, valid):
         validation_data=plan_batches(settings, translator.tokenizer, valid, 2, shuffle=False),
         validation_freq=settings.validate_every,
     )
-    if settings.patience:
+    if settings.patience is not None:
         load_model_weights(model, best.path)
     else:
         assign_weights(model, averages.average())
@@ -300,9 +325,7 @@ def count_tokens(batches, step):
 
 def evaluate(settings, translator, test):
     """Scores of the test pairs, printed with sacrebleu's signature, and the translations."""
-    translations = translator(
-        test.source, beam_size=settings.beam_size, length_penalty=settings.length_penalty
-    )
+    translations = translator(test.source, truncate=settings.truncate)
     texts = [translation.text for translation in translations]
     metric = BLEU(tokenize=settings.bleu_tokenizer, force=settings.tokenized)
     bleu = metric.corpus_score(texts, [test.target]).score
@@ -330,7 +353,8 @@ def explain_run(settings, report, scores, translator, test, translations):
     some = range(0, len(translations), max(1, len(translations) // 20))
     columns = test.source, test.target, [translation.text for translation in translations]
     report.add_translations(*([column[i] for i in some] for column in columns))
-    for translation in translator([test.source[i] for i in some][:6], beam_size=1, alignment=True):
+    shown = [test.source[i] for i in some][:6]
+    for translation in translator(shown, beam_size=1, truncate=settings.truncate, alignment=True):
         if (found := translation.alignment) is not None:  # an empty sentence has none
             words = explain.attention_of_words(found.scores, found.target, found.source)
             report.add_alignment(
@@ -346,7 +370,7 @@ def export(settings, translator, test):
     if keras.backend.backend() != "tensorflow":
         return print("No SavedModel was written: that needs KERAS_BACKEND=tensorflow.")
     path = settings.run_dir / "saved_model"
-    translator.export(path, beam_size=settings.beam_size, length_penalty=settings.length_penalty)
+    translator.export(path)
     some = test.source[:: max(1, len(test.source) // 5)][:5]
     print(f"\n{path} answers in a process without Keras:", flush=True)
     subprocess.run([sys.executable, "-m", "recipes.serve", str(path), *some], check=True)

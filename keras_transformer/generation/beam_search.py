@@ -21,7 +21,7 @@ from keras_transformer.generation.decoding import (
     write_token,
 )
 from keras_transformer.generation.history import check_processors, process, prompt_of
-from keras_transformer.generation.length_penalty import as_length_penalty
+from keras_transformer.generation.length_penalty import as_length_penalty, check_length_penalty
 
 NEVER = -float("inf")  # the score of a place in the beam that holds no hypothesis
 
@@ -100,6 +100,7 @@ class BeamSearch:
 
     def __post_init__(self):
         object.__setattr__(self, "processors", check_processors(self.processors))
+        check_length_penalty(self.length_penalty)
         if self.early_stopping not in (True, False, "never"):
             raise ValueError(
                 f'early_stopping must be "never", False or True; received {self.early_stopping!r}.'

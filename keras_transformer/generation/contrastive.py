@@ -23,7 +23,7 @@ from keras_transformer.generation.decoding import (
     write_token,
 )
 from keras_transformer.generation.history import check_processors, process, prompt_of
-from keras_transformer.generation.length_penalty import as_length_penalty
+from keras_transformer.generation.length_penalty import as_length_penalty, check_length_penalty
 
 
 class _Search(NamedTuple):
@@ -73,6 +73,7 @@ class ContrastiveSearch:
 
     def __post_init__(self):
         object.__setattr__(self, "processors", check_processors(self.processors))
+        check_length_penalty(self.length_penalty)
         check_positive("top_k", self.top_k)
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha must be from 0 to 1; received {self.alpha!r}.")

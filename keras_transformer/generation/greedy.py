@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from keras import ops
 
 from keras_transformer.generation.history import check_processors
+from keras_transformer.generation.length_penalty import check_length_penalty
 from keras_transformer.generation.token_loop import TokenLoop
 
 
@@ -31,6 +32,7 @@ class Greedy(TokenLoop):
 
     def __post_init__(self):
         object.__setattr__(self, "processors", check_processors(self.processors))
+        check_length_penalty(self.length_penalty)
 
     @property
     def n_best(self):

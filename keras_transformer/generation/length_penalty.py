@@ -1,5 +1,7 @@
 """What a hypothesis' total log-probability is divided by, so that long ones are not at a loss."""
 
+import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -54,6 +56,22 @@ class GnmtLengthPenalty:
 
     def __call__(self, lengths):
         return ((5.0 + lengths) / 6.0) ** self.alpha
+
+
+def check_length_penalty(penalty):
+    """Refuses what is neither a finite number nor a callable.
+
+    Example:
+
+    >>> check_length_penalty(float("nan"))
+    Traceback (most recent call last):
+    ValueError: length_penalty must be a finite number or a callable; received nan.
+    """
+    is_number = isinstance(penalty, numbers.Real) and not isinstance(penalty, bool)
+    if not callable(penalty) and not (is_number and math.isfinite(penalty)):
+        raise ValueError(
+            f"length_penalty must be a finite number or a callable; received {penalty!r}."
+        )
 
 
 def as_length_penalty(penalty: float | Callable) -> Callable:

@@ -11,6 +11,7 @@ from keras import ops
 from keras_transformer.generation.chance import graph_row_seeds, row_seeds, uniform
 from keras_transformer.generation.decoding import check_positive, largest
 from keras_transformer.generation.history import check_processors
+from keras_transformer.generation.length_penalty import check_length_penalty
 from keras_transformer.generation.token_loop import TokenLoop
 
 FORBIDDEN = -float("inf")
@@ -69,6 +70,7 @@ class Sampling(TokenLoop):
 
     def __post_init__(self):
         object.__setattr__(self, "processors", check_processors(self.processors))
+        check_length_penalty(self.length_penalty)
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0; received {self.temperature!r}.")
         if self.top_k is not None:

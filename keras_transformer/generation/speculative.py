@@ -11,6 +11,7 @@ from keras import ops, tree
 from keras_transformer.generation.decoding import check_positive, token_scores, write_token
 from keras_transformer.generation.greedy import Greedy
 from keras_transformer.generation.history import History, check_processors
+from keras_transformer.generation.length_penalty import check_length_penalty
 from keras_transformer.generation.token_loop import TokenLoop
 
 
@@ -164,6 +165,7 @@ class Speculative(TokenLoop):
 
     def __post_init__(self):
         object.__setattr__(self, "processors", check_processors(self.processors))
+        check_length_penalty(self.length_penalty)
         check_positive("num_draft", self.num_draft)
         if not hasattr(self.draft, "guess"):
             raise TypeError(

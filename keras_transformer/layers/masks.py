@@ -5,6 +5,7 @@ A mask is boolean, True = may be attended, and broadcasts to (B, H, T, S):
     B batch, H heads, T query length, S key length
 """
 
+import keras
 from keras import ops
 
 # Keras has no public access to them, and their attribute alone misses those of JAX's tracers.
@@ -81,7 +82,7 @@ def attention_mask(mask, query_length=None, key_length=None):
         The mask in a form that broadcasts to (B, H, T, S), or None.
 
     Raises:
-        ValueError: the mask has another rank, or does not fit the lengths.
+        ValueError: the mask has another rank, does not fit the lengths, or is of floats.
 
     Example:
 
@@ -91,6 +92,12 @@ def attention_mask(mask, query_length=None, key_length=None):
     """
     if mask is None:
         return None
+    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(mask.dtype)):
+        raise ValueError(
+            "attention_mask must be boolean, True = may be attended; received "
+            f"{keras.backend.standardize_dtype(mask.dtype)}. Numbers that are added to the scores "
+            "are an attention_bias."
+        )
     rank = len(mask.shape)
     if rank not in (2, 3, 4):
         raise ValueError(

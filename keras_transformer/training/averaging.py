@@ -105,14 +105,20 @@ class AverageCheckpoints(keras.callbacks.Callback):
 
     def check_state(self, state):
         """What is amiss with the files that a state names, as a list of messages."""
-        problems = []
-        for name, digest in state["snapshots"]:
-            path = self.folder / name
-            if not path.is_file():
-                problems.append(f"{path} is missing")
-            elif sha256_of(path) != digest:
-                problems.append(f"{path} is not as it was written (sha256)")
-        return problems
+        return [p for name, digest in state["snapshots"] if (p := self._problem(name, digest))]
+
+    def without_damaged(self, state):
+        """The state without the snapshots that are damaged or missing."""
+        whole = [[name, sha] for name, sha in state["snapshots"] if not self._problem(name, sha)]
+        return {**state, "snapshots": whole}
+
+    def _problem(self, name, digest):
+        path = self.folder / name
+        if not path.is_file():
+            return f"{path} is missing"
+        if sha256_of(path) != digest:
+            return f"{path} is not as it was written (sha256)"
+        return None
 
     def release(self, states):
         """Removes the snapshots that neither the average nor one of the states needs."""

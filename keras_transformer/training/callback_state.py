@@ -1,8 +1,9 @@
 """What callbacks remember between fit-epochs, as JSON, so that a resumed run remembers it too.
 
 A callback takes part by two methods: `get_state()` gives a JSON-able dict, `set_state(state)`
-takes it back. Two more are optional: `check_state(state)` lists what is wrong with the files that
-a state names, and `release(states)` removes the files that none of the given states names.
+takes it back. Three more are optional: `check_state(state)` lists what is wrong with the files that
+a state names, `without_damaged(state)` gives the state without these files, and `release(states)`
+removes the files that none of the given states names.
 """
 
 import keras
@@ -65,6 +66,15 @@ def callback_state_problems(callbacks, states):
         if key in states and hasattr(callback, "check_state"):
             problems += callback.check_state(states[key])
     return problems
+
+
+def without_damaged(callbacks, states):
+    """The states without the damaged files that they name, of callbacks that can do without."""
+    kept = dict(states)
+    for key, callback in _keyed(callbacks):
+        if key in states and hasattr(callback, "without_damaged"):
+            kept[key] = callback.without_damaged(states[key])
+    return kept
 
 
 def release_files(callbacks, kept_states):

@@ -23,6 +23,7 @@ from keras_transformer.training.callback_state import (
     check_callbacks,
     release_files,
     set_callback_states,
+    without_damaged,
 )
 from keras_transformer.training.run_state import run_state, set_run_state
 
@@ -119,7 +120,9 @@ class RunCheckpoints(keras.callbacks.Callback):
         """Sets the model to the newest checkpoint that is whole, and tells where to go on.
 
         Temporary folders of a crash are removed. A damaged checkpoint is renamed to
-        `damaged-step-...` with a warning, and the one before it is used.
+        `damaged-step-...` with a warning, and the one before it is used. Where all of them name a
+        damaged file of a callback's, such as a snapshot that is averaged, the newest is used
+        without that file, with a warning.
 
         Args:
             model: built and compiled as for the run's start; unchanged if there is no checkpoint.
@@ -134,38 +137,62 @@ class RunCheckpoints(keras.callbacks.Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.folder.glob(f"{TEMPORARY}*"):
             shutil.rmtree(leftover)
-        self.progress, damaged = Progress(), {}
+        self.progress, damaged, usable = Progress(), {}, {}
         for checkpoint in reversed(self._checkpoints()):
             manifest, problems = self._read(checkpoint)
-            if problems:
-                damaged[checkpoint] = f"{checkpoint}: {'; '.join(problems)}"
-                warnings.warn(f"damaged checkpoint {damaged[checkpoint]}", stacklevel=2)
-                continue
-            self._check_configuration(manifest["configuration"])
-            set_run_state(model, load_weights(checkpoint / STATE), checkpoint)
-            self._manifest = manifest
-            self.progress = Progress(manifest["step"], manifest["epoch"], manifest["stopped"])
-            # From here on the callbacks know their past, also where nothing is left to train.
-            set_callback_states(self.callbacks, manifest["callbacks"])
-            break
+            if not problems:
+                usable[checkpoint] = manifest
+                problems = callback_state_problems(self.callbacks, manifest["callbacks"])
+            if not problems:
+                self._take_over(model, checkpoint, manifest)
+                break
+            damaged[checkpoint] = f"{checkpoint}: {'; '.join(problems)}"
+            warnings.warn(f"damaged checkpoint {damaged[checkpoint]}", stacklevel=2)
         else:
             if damaged:
-                raise ValueError(
-                    "all checkpoints are damaged; remove them to start anew:\n  "
-                    + "\n  ".join(damaged.values())
-                )
+                del damaged[self._take_over_in_part(model, usable, damaged)]
         for checkpoint in damaged:
             aside = self.folder / f"damaged-{checkpoint.name}"
             _remove(aside)
             checkpoint.rename(aside)
         return self.progress
 
+    def _take_over(self, model, checkpoint, manifest):
+        """Sets model and callbacks to a checkpoint."""
+        self._check_configuration(manifest["configuration"])
+        set_run_state(model, load_weights(checkpoint / STATE), checkpoint)
+        self._manifest = manifest
+        self.progress = Progress(manifest["step"], manifest["epoch"], manifest["stopped"])
+        # From here on the callbacks know their past, also where nothing is left to train.
+        set_callback_states(self.callbacks, manifest["callbacks"])
+
+    def _take_over_in_part(self, model, usable, damaged):
+        """Sets all to the newest checkpoint whose own files are whole, and returns it.
+
+        What callbacks lost of theirs, such as one of the averaged snapshots, is left out: training
+        goes on, but the run is no longer the one that an uninterrupted one would be.
+        """
+        for checkpoint, manifest in usable.items():
+            states = without_damaged(self.callbacks, manifest["callbacks"])
+            if not callback_state_problems(self.callbacks, states):
+                warnings.warn(
+                    f"{checkpoint} is used without the damaged files that it names: averages are "
+                    "of fewer snapshots than in an uninterrupted run",
+                    stacklevel=3,
+                )
+                self._take_over(model, checkpoint, {**manifest, "callbacks": states})
+                return checkpoint
+        raise ValueError(
+            "all checkpoints are damaged; remove them to start anew:\n  "
+            + "\n  ".join(damaged.values())
+        )
+
     def _checkpoints(self):
         """The checkpoints' folders, oldest first."""
         return sorted(path for path in self.folder.glob("step-*") if path.is_dir())
 
     def _read(self, checkpoint):
-        """Manifest and what is wrong with the checkpoint."""
+        """Manifest and what is wrong with the checkpoint's own files."""
         manifest, problem = _load_manifest(checkpoint)
         if problem:
             return None, [problem]
@@ -176,7 +203,7 @@ class RunCheckpoints(keras.callbacks.Callback):
                 problems.append(f"{name} is missing")
             elif sha256_of(path) != digest:
                 problems.append(f"{name} is not as it was written (sha256)")
-        return manifest, problems + callback_state_problems(self.callbacks, manifest["callbacks"])
+        return manifest, problems
 
     def _check_configuration(self, theirs):
         ours, theirs, unset = _flat(self.configuration), _flat(theirs), "(not set)"

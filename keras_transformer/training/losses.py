@@ -74,6 +74,7 @@ def token_weights(labels, logits, sample_weight=None, ignore_index=IGNORED_LABEL
         weights = weights * ops.cast(mask, "float32")
     if sample_weight is not None:
         sample_weight = ops.cast(sample_weight, "float32")
+        check_sample_weight(tuple(sample_weight.shape), tuple(labels.shape))
         if len(sample_weight.shape) == 1:
             sample_weight = ops.expand_dims(sample_weight, -1)  # (B, 1)
         weights = weights * sample_weight
@@ -125,8 +126,8 @@ class TokenCrossEntropy(keras.losses.Loss):
         float32 scalar.
 
     Raises:
-        ValueError: `label_smoothing` outside [0, 1), another reduction, or labels and logits that
-            do not fit.
+        ValueError: `label_smoothing` outside [0, 1), another reduction, or labels, logits and
+            weights that do not fit.
 
     Example:
 
@@ -190,6 +191,22 @@ def check_labels(labels, logits):
             f"got labels {label_shape} and logits {logit_shape}"
         )
     return ops.cast(labels, "int32")
+
+
+def check_sample_weight(shape, label_shape):
+    """Refuses weights that would be spread over the tokens in another way than (B,) or (B, T)."""
+
+    def fits(size, *allowed):
+        return size is None or None in allowed or size in allowed
+
+    batch_size, length = label_shape
+    if not (len(shape) in (1, 2) and fits(shape[0], batch_size)) or not (
+        len(shape) == 1 or fits(shape[1], length, 1)
+    ):
+        raise ValueError(
+            f"sample_weight must be (B,), (B, 1) or (B, T) for labels (B, T) = {label_shape}, "
+            f"got {shape}"
+        )
 
 
 def sum_over_replicas(value):

@@ -73,6 +73,13 @@ def test_an_attention_mask_of_another_rank_is_refused(shape):
     assert str(shape) in str(error.value)
 
 
+def test_an_attention_mask_of_floats_is_refused():
+    """As torch has them, 0 and -inf, it would mean the opposite."""
+    with pytest.raises(ValueError, match="attention_mask must be boolean.*attention_bias"):
+        masks.attention_mask(np.where(np.eye(3), 0.0, -np.inf).astype("float32"))
+    assert masks.attention_mask(np.ones((2, 3), "int32")).shape == (2, 3)
+
+
 def test_a_propagated_mask_is_the_implicit_one():
     x, mask = ops.ones((B, T, 3)), np.arange(T) < np.array([[2], [5]])
     assert masks.implicit_mask(x) is None

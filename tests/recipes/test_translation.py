@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -140,6 +141,51 @@ def test_an_epoch_holds_each_pair_in_several_cuts(run, corpus, tmp_path):
     with pytest.raises(ValueError, match="bpe-dropout.*unigram"):
         unigram = dataclasses.replace(settings, vocab_type="unigram")
         translation.sampled(unigram, tokenizer, train)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_long_sentence_to_translate_is_refused_before_training(corpus, tmp_path, split):
+    folder = shutil.copytree(corpus, tmp_path / "corpus")
+    with (folder / f"{split}.de").open("a") as source, (folder / f"{split}.en").open("a") as target:
+        source.write("1 " * 90 + "\n")
+        target.write("1\n")
+    with pytest.raises(ValueError, match=rf"{split}\.de:21: \d+ tokens.*--max-length is 64"):
+        translation.main(tiny(folder, tmp_path / "run"))
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_long_sentences_are_cut_in_all_parts_where_asked_for(corpus, tmp_path):
+    folder = shutil.copytree(corpus, tmp_path / "corpus")
+    for path in folder.iterdir():
+        with path.open("a") as file:
+            file.write("1 " * 90 + "\n")
+    settings = tiny(folder, tmp_path / "run", truncate=True)
+    with pytest.warns(UserWarning, match="were cut"):
+        translation.main(settings)
+    scores = json.loads((settings.run_dir / "scores.json").read_text())
+    assert scores["sentences"] == SPLITS["test"] + 1
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_a_run_does_not_go_on_with_other_text(run, corpus, tmp_path, part):
+    folder = shutil.copytree(corpus, tmp_path / "corpus")
+    for path in folder.glob(f"{part}.*"):  # the same pairs in another order: the same vocabulary
+        path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+    with pytest.raises(ValueError, match=r"another configuration[\s\S]*corpus"):
+        translation.main(dataclasses.replace(run, data_dir=folder))
+
+
+@pytest.mark.parametrize(("setting", "value"), [("beam_size", 0), ("length_penalty", float("nan"))])
+def test_a_wrong_search_is_refused_before_training(corpus, tmp_path, setting, value):
+    with pytest.raises(ValueError, match=setting):
+        translation.main(tiny(corpus, tmp_path / "run", **{setting: value}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_run_folder_decodes_as_it_was_scored(run):
+    translator = tasks.Translator.from_pretrained(run.run_dir)
+    assert translator.decoding.beam_size == run.beam_size == 2
 
 
 def test_long_sentence_is_refused_unless_cut(corpus, tmp_path):

@@ -190,6 +190,17 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(whole, tmp_p
     assert folders(folder) == ["damaged-step-00000024", "step-00000020", "step-00000024"]
 
 
+@not_torch
+def test_a_damaged_snapshot_that_all_checkpoints_name_costs_the_snapshot_alone(whole, tmp_path):
+    folder = shutil.copytree(whole[0], tmp_path / "run")
+    os.truncate(folder / "averages" / "epoch-000005.safetensors", 100)
+    with pytest.warns(UserWarning, match="is used without the damaged files"):
+        model, state, start = run(folder, epochs=6)
+    assert start.epoch == 6
+    assert "epoch-000005.safetensors" not in state[0].snapshots and state[0].snapshots
+    assert "step-00000024" in folders(folder)
+
+
 def test_when_all_are_damaged_the_run_does_not_start_anew(whole, tmp_path):
     folder = shutil.copytree(whole[0], tmp_path / "run")
     for state in folder.glob("checkpoints/*/state.safetensors"):

@@ -143,6 +143,13 @@ def test_a_label_outside_the_vocabulary_is_not_learned_silently(wrong):
     assert np.isfinite(TokenCrossEntropy(ignore_index=wrong)(labels, logits))
 
 
+@pytest.mark.parametrize("shape", [(T,), (B, T, 1), (1, T), (B, B), (B + 1,), (), (B, T + 1)])
+def test_weights_of_another_shape_are_refused(shape):
+    labels, logits = batch()
+    with pytest.raises(ValueError, match=r"sample_weight must be \(B,\), \(B, 1\) or \(B, T\)"):
+        TokenCrossEntropy()(labels, logits, np.ones(shape, "float32"))
+
+
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "float32"])
 def test_labels_of_any_number_type_are_taken(dtype):
     labels, logits = batch(ignored=0.0)
