@@ -18,6 +18,7 @@ except ImportError as error:
     ) from error
 
 # After the check above: they need tensorflow-text too.
+from keras_transformer.text.graph_long_texts import LongTexts, can_be_cut
 from keras_transformer.text.graph_ragged import joined, owners_of
 from keras_transformer.text.graph_strings import (  # noqa: E402
     as_ragged,
@@ -57,7 +58,11 @@ class GraphSentencePieceTokenizer(tf.Module):
         super().__init__(name="tokenizer")
         layout, added = tokenizer.layout, tokenizer.added_tokens
         out_type = tf.string if layout.words else tf.int32
-        self._model, self._bare = (_model(proto, out_type) for proto in tokenizer.model_protos)
+        model, bare = (_model(proto, out_type) for proto in tokenizer.model_protos)
+        self._model, self._bare = model, bare
+        if can_be_cut(tokenizer.model_proto):
+            self._model, self._bare = LongTexts(model, model), LongTexts(bare, model)
+        self._owned = model, bare  # what a SavedModel has to hold
         self._layout, self._added = layout, added
         self._contents = lookup_table(added.ids, -1)
         self._words = None
