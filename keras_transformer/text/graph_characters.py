@@ -232,12 +232,12 @@ class AddedTokens(tf.Module):
             strings, self._pattern, self._pattern
         )  # (B, None) each
         content = pieces.flat_values
-        margins = [tf.zeros_like(begin.flat_values, tf.int32)] * 2  # bytes of white space
+        margins = [tf.zeros_like(begin.flat_values, tf.int32)] * 2  # characters of white space
         if self._strips:
             left = tf.strings.regex_replace(content, f"^[{WHITE_SPACE}]+", "")
             both = tf.strings.regex_replace(left, f"[{WHITE_SPACE}]+$", "")
             if self._trims:
-                sizes = [tf.strings.length(strings) for strings in (content, left, both)]
+                sizes = [tf.strings.length(s, "UTF8_CHAR") for s in (content, left, both)]
                 margins = [sizes[0] - sizes[1], sizes[1] - sizes[2]]
             content = both
         numbers = self._numbers.lookup(content)
@@ -246,7 +246,7 @@ class AddedTokens(tf.Module):
             _row_bytes(strings), owners_of(tf.cast(pieces.row_lengths(), tf.int32))
         )
         begin, end = (tf.cast(b.flat_values, tf.int32) + row_bytes for b in (begin, end))
-        columns = (begin, begin + margins[0], end - margins[1], end, numbers)
+        columns = (begin, end, *margins, numbers)
         return tf.cond(
             tf.reduce_any(found),
             lambda: self._put(
@@ -263,20 +263,24 @@ class AddedTokens(tf.Module):
         ragged = tf.RaggedTensor.from_value_rowids(codes, characters.rows, num_strings)
         return tf.strings.unicode_encode(ragged, "UTF-8")
 
-    def _put(self, characters, places, begin, own_begin, own_end, end, numbers):
+    def _put(self, characters, places, begin, end, before, after, numbers):
         """One character for each match.
 
         Args:
             characters: N.
             places: (N,) the first byte of each.
-            begin, own_begin, own_end, end: (M,) the bytes of the matches, and those that count.
+            begin, end: (M,) the bytes of the matches.
+            before, after: (M,) how many characters their places are shorter by. As the engine does,
+                so many of the string are left out as there are white ones in the normalised text,
+                also where normalisation has removed others between them.
             numbers: (M,) the character that each becomes.
         """
         size = tf.size(places)
         first = tf.searchsorted(places, begin)  # (M,)
         stop = tf.searchsorted(places, end)
-        starts = tf.gather(characters.starts, tf.searchsorted(places, own_begin))
-        ends = tf.gather(characters.ends, tf.searchsorted(places, own_end) - 1)
+        ends = tf.gather(characters.ends, stop - 1)
+        starts = tf.minimum(tf.gather(characters.starts, first) + before, ends)
+        ends = tf.maximum(ends - after, starts)
         inside = tf.concat([first + 1, stop], axis=0)[:, None]
         steps = tf.concat([tf.ones_like(first), -tf.ones_like(stop)], axis=0)
         covered = tf.cumsum(tf.scatter_nd(inside, steps, [size + 1]))[:-1]

@@ -120,6 +120,9 @@ def test_every_code_point_alone(pair):
 
 
 EDGES = [
+    "STRASSE\xa0\0 9<R6-".encode(),
+    "STRASSE \xad a  STRASSE \r\n\u202e \0".encode(),
+    b"\r\n  STRASSE \xff\xfe 1,234.56 \0 </s> \0 x",
     b"",
     b" ",
     b"\0",
