@@ -310,7 +310,12 @@ class MultiHeadCrossAttention(MultiHeadAttention):
         Vaswani et al. 2017, section 3.2.3.
     """
 
-    def build(self, x_shape, context_shape):
+    def build(self, x_shape, context_shape=None):
+        if context_shape is None:
+            raise ValueError(
+                f"{self.name!r} must be built with a context, or called with one first: "
+                "received none"
+            )
         self.build_projections(x_shape[-1], context_shape[-1])
 
     def project_context(self, context):

@@ -157,7 +157,12 @@ class MultiHeadAttention(CompositeLayer):
 
         Returns:
             A list of (B, H, T, K) or (B, N, T, K), one a layer.
+
+        Raises:
+            ValueError: the input is of another rank.
         """
+        if len(x.shape) != 3:
+            raise ValueError(f"{self.name!r} takes (B, T, D); received shape {tuple(x.shape)}")
         return [self.split_heads(layer(x)) for layer in layers]
 
     def split_heads(self, x):

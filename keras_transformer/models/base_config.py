@@ -2,11 +2,18 @@
 
 import dataclasses
 import json
+import typing
 
 from keras_transformer.layers.checks import check_choice
 
 # Most elements that one weight may have: a larger size in a file is an error, not a model.
 LARGEST_WEIGHT = 2**36
+# The fields' types that are checked by type alone, what they accept, and how errors call them.
+TYPES = (
+    (bool, bool, "True or False"),
+    (float, (int, float), "a number"),
+    (dict, dict, "a dictionary"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +26,19 @@ class Config:
     >>> TransformerConfig.from_preset("transformer_base", vocab_size=100).num_heads
     8
     """
+
+    def check_types(self):
+        """Refuses other values than the fields' types say; integers and names have own checks."""
+        for field in dataclasses.fields(self):
+            value, kinds = getattr(self, field.name), typing.get_args(field.type) or (field.type,)
+            if value is None and type(None) in kinds:
+                continue
+            for kind, accepted, article in TYPES:
+                if kind not in kinds:
+                    continue
+                if not isinstance(value, accepted) or (kind is float and isinstance(value, bool)):
+                    empty = " or None" if type(None) in kinds else ""
+                    raise ValueError(f"{field.name} must be {article}{empty}; received {value!r}")
 
     @classmethod
     def presets(cls):

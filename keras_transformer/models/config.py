@@ -96,6 +96,7 @@ class TransformerConfig(Config):
     output_dropout: float = 0.0
 
     def __post_init__(self):
+        self.check_types()
         for name in ("vocab_size", "hidden_dim", "num_encoder_layers", "num_decoder_layers"):
             check_positive(name, getattr(self, name))
         check_choice("share_embeddings", self.share_embeddings, SHARING)

@@ -267,4 +267,8 @@ class TransformerStack(ConfiguredModel):
                 f"inputs must be token ids or a dictionary with token_ids, and optionally "
                 f"{', '.join(self.input_names[1:])}; received {sorted(inputs)}"
             )
+        if len(inputs["token_ids"].shape) != 2:
+            raise ValueError(
+                f"token_ids must be (B, T); received shape {tuple(inputs['token_ids'].shape)}"
+            )
         return {name: inputs.get(name) for name in self.input_names}

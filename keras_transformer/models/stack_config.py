@@ -116,6 +116,7 @@ class StackConfig(Config):
     pad_id: int | None = 0
 
     def __post_init__(self):
+        self.check_types()
         for name in "vocab_size num_layers hidden_dim num_heads ffn_dim max_length".split():
             check_positive(name, getattr(self, name))
         if self.num_layers > MOST_LAYERS:

@@ -14,6 +14,7 @@ from keras_transformer.layers import (
     TokenEmbedding,
     TransformerDecoderBlock,
     TransformerEncoderBlock,
+    masks,
 )
 from keras_transformer.models.config import TransformerConfig
 from keras_transformer.models.configured import ConfiguredModel, normal_initializer
@@ -258,5 +259,12 @@ def seq2seq_inputs(inputs):
         raise ValueError(
             f"inputs must be a dictionary with {' and '.join(tokens)}, and optionally "
             f"encoder_padding_mask and decoder_padding_mask; received {received}"
+        )
+    shapes = [tuple(inputs[name].shape) for name in tokens]
+    have_two_axes = all(len(shape) == 2 for shape in shapes)
+    if not have_two_axes or not masks.may_equal(shapes[0][0], shapes[1][0]):
+        raise ValueError(
+            "encoder_token_ids (B, S) and decoder_token_ids (B, T) must have two axes and as many "
+            f"rows; received shapes {shapes[0]} and {shapes[1]}"
         )
     return {name: inputs.get(name) for name in allowed}

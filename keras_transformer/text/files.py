@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -61,8 +62,10 @@ def write_atomically(path, content: bytes) -> Path:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp's is for the owner alone
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:  # such as a full disk
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     return path
 
@@ -123,5 +126,5 @@ def _read_file(path, name):
                 except UnicodeDecodeError as error:
                     message = f"{path}:{number} is not valid UTF-8: {error.reason}."
                     raise ValueError(message) from None
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is no whole gzip file: {error}.") from error
