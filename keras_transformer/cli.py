@@ -83,7 +83,9 @@ def make_parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
 
     command = add_command(commands, "predict", predict, "print answers as JSON, one a line")
     command.add_argument("text", nargs="*", metavar="TEXT", help="texts, or questions")
@@ -116,6 +118,26 @@ def make_parser():
 
     command = add_command(commands, "info", info, "describe a model")
     return parser
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A command's parser: texts may stand before options, behind them and between them.
+
+    argparse alone gives all positional arguments their values at the first of them, so that no
+    text is left to come after an option. It parses them intermixed where it is asked to, but asks
+    no command to.
+    """
+
+    _intermixed = False
+
+    def parse_known_args(self, args=None, namespace=None):
+        if self._intermixed:  # which calls this in turn
+            return super().parse_known_args(args, namespace)
+        self._intermixed = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._intermixed = False
 
 
 def add_command(commands, name, run, text):

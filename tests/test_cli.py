@@ -1,12 +1,14 @@
 """The command line answers as the tasks do, and says in one line what is wrong."""
 
 import json
+import pathlib
+import shlex
 import shutil
 
 import pytest
 
 from keras_transformer import models, tasks, text
-from keras_transformer.cli import main
+from keras_transformer.cli import EPILOG, main, make_parser
 
 LINES = ["the dog sat in rome .", "where is the cat ?"]
 FILES = {
@@ -78,6 +80,51 @@ def answers(capsys, *arguments):
 def test_the_task_is_known_from_the_folder(capsys, folders, name, arguments, keys):
     [found] = answers(capsys, "predict", folders[0] / name, *arguments)
     assert set(found) == keys
+
+
+DOCUMENTED = [
+    line.strip()
+    for page in (EPILOG, (pathlib.Path(__file__).parents[1] / "docs/tasks.md").read_text("utf-8"))
+    for line in page.splitlines()
+    if line.strip().startswith("keras-transformer ")
+]
+
+
+@pytest.mark.parametrize("line", sorted(set(DOCUMENTED)))
+def test_the_lines_of_the_pages_are_command_lines(line):
+    words = shlex.split(line.partition(" > ")[0])[1:]
+    options = make_parser().parse_args(words)
+    assert (options.command, options.folder) == tuple(words[:2])
+    if "--context" in words:
+        assert options.text == ["Where is Rome?"] and options.context == "Rome is in Italy."
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "predict --top-k 3 FOLDER a b",
+        "predict FOLDER --top-k 3 a b",
+        "predict FOLDER a --top-k 3 b",
+        "predict FOLDER a b --top-k 3",
+        "--debug predict FOLDER a --top-k=3 b",
+    ],
+)
+def test_texts_may_stand_on_both_sides_of_an_option(line):
+    options = make_parser().parse_args(line.split())
+    assert (options.folder, options.text, options.top_k) == ("FOLDER", ["a", "b"], 3)
+
+
+def test_behind_two_dashes_all_are_texts():
+    options = make_parser().parse_args(["predict", "FOLDER", "--", "--a", "-b"])
+    assert options.text == ["--a", "-b"]
+
+
+@pytest.mark.parametrize("line", ["predict", "predict FOLDER a --nosuch", "nosuch", "info a b"])
+def test_what_is_no_command_line_gives_2(capsys, line):
+    with pytest.raises(SystemExit) as raised:
+        main(line.split())
+    assert raised.value.code == 2
+    assert "usage: keras-transformer" in capsys.readouterr().err
 
 
 def test_a_file_is_answered_line_by_line(capsys, folders, tmp_path):
