@@ -105,6 +105,22 @@ def test_other_numbers_of_classes_lose_the_names(tmp_path):
         assert renamed.labels == ("no", "yes")
 
 
+@pytest.mark.parametrize("task", ["text-classification", "entity-tagging"])
+def test_two_classes_need_not_be_said(task, tmp_path):
+    kind, _ = HEADS[task]
+    model = kind(config(), 2)
+    model.save_pretrained(tmp_path, family="bert")
+    path = tmp_path / "config.json"
+    fields = json.loads(path.read_text())
+    del fields["id2label"], fields["label2id"]  # as transformers leaves them out
+    path.write_text(json.dumps(fields))
+    text.WordPieceTokenizer.train([["the dog sat", "a cat"]], vocab_size=27).save(tmp_path)
+    loaded = tasks.load_task(tmp_path)
+    assert loaded.model.num_classes == 2 and loaded.labels == ("LABEL_0", "LABEL_1")
+    with pytest.raises(ValueError, match="shape"):
+        kind.from_pretrained(tmp_path, num_classes=3)
+
+
 def test_an_unknown_task_is_named(tmp_path):
     with pytest.raises(ValueError, match="task must be one of text-classification.*got 'tagging'"):
         tasks.load_task(tmp_path, task="tagging")
