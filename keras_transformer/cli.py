@@ -83,7 +83,9 @@ def make_parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--debug", action="store_true", help="show where an error comes from")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=CommandParser
+    )
 
     command = add_command(commands, "predict", predict, "print answers as JSON, one a line")
     command.add_argument("text", nargs="*", metavar="TEXT", help="texts, or questions")
@@ -116,6 +118,21 @@ def make_parser():
 
     command = add_command(commands, "info", info, "describe a model")
     return parser
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A command's parser: texts may stand before options, behind them and between them."""
+
+    _intermixed = False
+
+    def parse_known_args(self, args=None, namespace=None):
+        if self._intermixed:  # argparse's own method for that calls this in turn
+            return super().parse_known_args(args, namespace)
+        self._intermixed = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._intermixed = False
 
 
 def add_command(commands, name, run, text):
@@ -167,12 +184,23 @@ def predict(options):
         inspect.signature(task.__call__).bind(*arguments)
     except TypeError:
         raise ValueError(f"{type(task).__name__} takes no pairs of texts.") from None
-    for item, answer in zip(items, task(*arguments, **settings), strict=True):
-        print(_as_line({**item, **as_fields(answer)}))
+    answers = [as_fields(answer) for answer in task(*arguments, **settings)]
+    for item, answer in zip(items, apart(items, answers), strict=True):
+        print(_as_line({**item, **answer}))
+
+
+def apart(items, answers):
+    """The answers, under a key of their own where an item has one of their names already."""
+    taken, key = set().union(*items), "prediction"
+    if not taken & set().union(*answers):
+        return answers
+    while key in taken:
+        key += "_"
+    return [{key: answer} for answer in answers]
 
 
 def as_fields(answer):
-    """An answer as JSON can hold it, under names that its question does not have."""
+    """An answer as JSON can hold it."""
     if isinstance(answer, list):
         return {"entities": [entity.to_dict() for entity in answer]}
     if hasattr(answer, "tolist"):
@@ -208,7 +236,8 @@ def evaluate(options):
     settings = given(options, task, ("batch_size", "truncate"))
     from keras_transformer.tasks.evaluation import evaluate as scores_of
 
-    print(json.dumps(scores_of(task, examples, **settings)))
+    scores = scores_of(task, examples, **settings).items()
+    print(json.dumps({name: None if x != x else x for name, x in scores}))  # JSON has no NaN
 
 
 def info(options):
@@ -293,15 +322,15 @@ def with_method(task, settings):
         first, second = (f"--{names[0].replace('_', '-')}" for names in (drawn, searched))
         raise ValueError(f"{first} draws and {second} searches: give one of them.")
     rest = {name: x for name, x in settings.items() if name not in (*drawn, *searched)}
+    kept = {name: settings[name] for name in (*drawn, *searched)}
+    kept["processors"] = task.decoding.processors()  # the folder's penalties
     if drawn:
-        kept = {name: settings[name] for name in drawn}
-        kept["num_sequences"] = rest.pop("n_best", 1)
-        return {**rest, "method": generation.Sampling(**kept)}
-    if searched or "n_best" in rest:
-        kept = {name: settings[name] for name in searched}
-        kept["n_best"] = rest.pop("n_best", 1)
-        return {**rest, "method": generation.BeamSearch(**kept)}
-    return rest
+        method = generation.Sampling(num_sequences=rest.pop("n_best", 1), **kept)
+    elif searched or "n_best" in rest:
+        method = generation.BeamSearch(n_best=rest.pop("n_best", 1), **kept)
+    else:
+        return rest
+    return {**rest, "method": method}
 
 
 def read_items(options):

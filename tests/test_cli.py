@@ -1,12 +1,15 @@
 """The command line answers as the tasks do, and says in one line what is wrong."""
 
 import json
+import pathlib
+import shlex
 import shutil
 
 import pytest
 
-from keras_transformer import models, tasks, text
-from keras_transformer.cli import main
+from keras_transformer import generation, models, tasks, text
+from keras_transformer.cli import EPILOG, main, make_parser, with_method
+from keras_transformer.tasks.decoding_defaults import DecodingDefaults
 
 LINES = ["the dog sat in rome .", "where is the cat ?"]
 FILES = {
@@ -17,6 +20,9 @@ FILES = {
     "tags.jsonl": b'{"text": "a dog", "entities": [{"type": "LOC"}]}\n',
     "nothing.jsonl": b"",
     "damaged/config.json": b"{",
+    "five/config.json": b'{"model_type": "bert", "architectures": 5}',
+    "one/config.json": b'{"model_type": "bert", "architectures": "BertForMaskedLM"}',
+    "kinds/config.json": b'{"model_type": ["bert"], "architectures": ["BertForMaskedLM"]}',
     "bare/notes.txt": b"",
 }
 CONFIG = dict(vocab_size=40, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=48)
@@ -80,6 +86,51 @@ def test_the_task_is_known_from_the_folder(capsys, folders, name, arguments, key
     assert set(found) == keys
 
 
+DOCUMENTED = [
+    line.strip()
+    for page in (EPILOG, (pathlib.Path(__file__).parents[1] / "docs/tasks.md").read_text("utf-8"))
+    for line in page.splitlines()
+    if line.strip().startswith("keras-transformer ")
+]
+
+
+@pytest.mark.parametrize("line", sorted(set(DOCUMENTED)))
+def test_the_lines_of_the_pages_are_command_lines(line):
+    words = shlex.split(line.partition(" > ")[0])[1:]
+    options = make_parser().parse_args(words)
+    assert (options.command, options.folder) == tuple(words[:2])
+    if "--context" in words:
+        assert options.text == ["Where is Rome?"] and options.context == "Rome is in Italy."
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "predict --top-k 3 FOLDER a b",
+        "predict FOLDER --top-k 3 a b",
+        "predict FOLDER a --top-k 3 b",
+        "predict FOLDER a b --top-k 3",
+        "--debug predict FOLDER a --top-k=3 b",
+    ],
+)
+def test_texts_may_stand_on_both_sides_of_an_option(line):
+    options = make_parser().parse_args(line.split())
+    assert (options.folder, options.text, options.top_k) == ("FOLDER", ["a", "b"], 3)
+
+
+def test_behind_two_dashes_all_are_texts():
+    options = make_parser().parse_args(["predict", "FOLDER", "--", "--a", "-b"])
+    assert options.text == ["--a", "-b"]
+
+
+@pytest.mark.parametrize("line", ["predict", "predict FOLDER a --nosuch", "nosuch", "info a b"])
+def test_what_is_no_command_line_gives_2(capsys, line):
+    with pytest.raises(SystemExit) as raised:
+        main(line.split())
+    assert raised.value.code == 2
+    assert "usage: keras-transformer" in capsys.readouterr().err
+
+
 def test_a_file_is_answered_line_by_line(capsys, folders, tmp_path):
     folder, made = folders
     (tmp_path / "lines.txt").write_text("\n".join(LINES) + "\n", encoding="utf-8")
@@ -91,6 +142,47 @@ def test_a_file_is_answered_line_by_line(capsys, folders, tmp_path):
         assert [item["label"] for item in found] == expected
         assert [item["text"] for item in found] == LINES
     assert [item["number"] for item in found] == [0, 1]
+
+
+def test_options_of_a_method_keep_the_folders_penalties(folders):
+    generator = folders[1]["generator"]
+    decoding = DecodingDefaults(beam_size=1, repetition_penalty=1.5)
+    task = tasks.TextGenerator(generator.model, generator.tokenizer, decoding=decoding)
+    penalty = (generation.RepetitionPenalty(1.5),)
+    drawn = generation.Sampling(temperature=0.7, num_sequences=2, processors=penalty)
+    rest = {"n_best": 2, "max_new_tokens": 3}
+    assert with_method(task, {"temperature": 0.7, **rest}) == {"max_new_tokens": 3, "method": drawn}
+    searched = generation.BeamSearch(4, n_best=2, processors=penalty)
+    assert with_method(task, {"beam_size": 4, **rest})["method"] == searched
+    assert with_method(task, {"max_new_tokens": 3}) == {"max_new_tokens": 3}
+
+
+def test_what_a_file_says_is_kept_beside_the_answer(capsys, folders, tmp_path):
+    path = tmp_path / "gold.jsonl"
+    items = [{"text": "the dog", "label": "gold"}, {"text": "a"}, {"text": "a", "prediction": 3}]
+    for number, key in ((2, "prediction"), (3, "prediction_")):
+        path.write_text("\n".join(map(json.dumps, items[:number])), encoding="utf-8")
+        found = answers(capsys, "predict", folders[0] / "classifier", "--file", path)
+        assert [set(item[key]) for item in found] == [{"label", "score", "scores"}] * number
+        assert [{k: x for k, x in item.items() if k != key} for item in found] == items[:number]
+    path.write_text('{"text": "a", "entities": [1]}', encoding="utf-8")
+    [found] = answers(capsys, "predict", folders[0] / "tagger", "--file", path)
+    assert found["entities"] == [1] and set(found["prediction"]) == {"entities"}
+
+
+def test_a_score_that_is_no_number_is_null(capsys, folders, tmp_path):
+    path = tmp_path / "same.jsonl"
+    item = {"text": "the dog", "pair": "a", "value": 1}
+    path.write_text("\n".join([json.dumps(item)] * 2), encoding="utf-8")
+    assert answers(capsys, "evaluate", folders[0] / "embedder", path) == [
+        {"examples": 2, "spearman": None}
+    ]
+
+
+def test_a_limit_beyond_the_window_is_the_window(capsys, folders):
+    arguments = ["predict", folders[0] / "answerer", "where", "--context", "the dog"]
+    [found] = answers(capsys, *arguments, "--max-answer-length", 10**12)
+    assert found == answers(capsys, *arguments)[0]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +204,10 @@ def test_a_file_is_answered_line_by_line(capsys, folders, tmp_path):
         (["predict", "empty", "a"], "config.json is missing: empty holds no model"),
         (["predict", "lines.txt", "a"], "lines.txt is a file; the folder"),
         (["predict", "damaged", "a"], "config.json is not valid JSON"),
+        (["predict", "five", "a"], "five/config.json: architectures must be a list of strings"),
+        (["predict", "one", "a"], "one/config.json: architectures must be a list of strings"),
+        (["predict", "kinds", "a"], "kinds/config.json: model_type must be a string; received ["),
+        (["info", "kinds"], "kinds/config.json: model_type must be a string; received ["),
         (["predict", "bare", "a"], "tokenizer"),
         (["predict", "classifier", "a", "--task", "translation"], "class"),
         (

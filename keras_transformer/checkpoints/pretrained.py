@@ -13,7 +13,11 @@ from keras_transformer.checkpoints.published import (
     with_own_labels,
     write_published,
 )
-from keras_transformer.checkpoints.sentence_transformers import read_modules, write_modules
+from keras_transformer.checkpoints.sentence_transformers import (
+    read_modules,
+    remove_modules,
+    write_modules,
+)
 from keras_transformer.checkpoints.tensor_files import WEIGHTS
 from keras_transformer.checkpoints.weights import load_model_weights, save_model_weights
 from keras_transformer.families import get_family
@@ -62,6 +66,8 @@ def save_pretrained(model, folder, family=None):
         write_json(folder / CONFIG, own_fields(model))
     if isinstance(model, SentenceEmbedder):
         write_modules(model, folder)
+    else:
+        remove_modules(folder)
 
 
 def own_fields(model):
@@ -136,4 +142,10 @@ def read_fields(path):
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(fields, dict):
         raise ValueError(f"{path} must hold an object; received {type(fields).__name__}")
+    kind, heads = fields.get("model_type"), fields.get("architectures")
+    if kind is not None and not isinstance(kind, str):
+        raise ValueError(f"{path}: model_type must be a string; received {kind!r}")
+    is_list = isinstance(heads, list) and all(isinstance(name, str) for name in heads)
+    if heads is not None and not is_list:
+        raise ValueError(f"{path}: architectures must be a list of strings; received {heads!r}")
     return fields

@@ -45,7 +45,8 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
     except (TypeError, ValueError) as error:
         raise ValueError(f"{folder / CONFIG}: {error}") from None
     config = type(config).from_dict({**config.to_dict(), **changed})
-    arguments = with_own_labels({**head.to_arguments(fields), **arguments}, arguments)
+    own = head.to_arguments(with_usual_classes(fields, head))
+    arguments = with_own_labels({**own, **arguments}, arguments)
     model = with_weights(cls, family, config, arguments, TensorFiles(folder), dtype)
     model.published = fields
     return model
@@ -100,6 +101,17 @@ def with_own_labels(arguments, given):
     if len(labels) == arguments["num_classes"]:
         return arguments
     return {name: value for name, value in arguments.items() if name != "labels"}
+
+
+def with_usual_classes(fields, head):
+    """Their configuration with the number of classes, which transformers leaves out where it is 2.
+
+    It leaves it out of models without a classifier too, so that the head's own name must be there.
+    """
+    said = fields.get("id2label") or "num_labels" in fields
+    if said or head.architecture not in (fields.get("architectures") or ()):
+        return fields
+    return {**fields, "num_labels": 2}
 
 
 def require_classes(arguments):

@@ -10,7 +10,9 @@ import pathlib
 from keras_transformer.checkpoints.files import write_json
 
 MODULES, POOLING = "modules.json", "1_Pooling"
+NORMALIZE = "2_Normalize"
 ENCODER_CONFIG = "sentence_bert_config.json"
+LIBRARY_CONFIG = "config_sentence_transformers.json"
 POOLING_FLAGS = {
     "first": "pooling_mode_cls_token",
     "mean": "pooling_mode_mean_tokens",
@@ -85,6 +87,29 @@ def read_encoding(folder, encoder_folder):
     return None, False
 
 
+def refuse_default_prompt(folder):
+    """Refuses a model whose library puts a prompt before each text that it is given.
+
+    Raises:
+        ValueError: it does; the message says how to do it oneself.
+    """
+    path = folder / LIBRARY_CONFIG
+    fields = read_json(path) if path.is_file() else {}
+    if not isinstance(fields, dict):
+        raise ValueError(f"{path} must hold an object; received {type(fields).__name__}")
+    name = fields.get("default_prompt_name")
+    if name is None:
+        return
+    prompts = fields.get("prompts")
+    prompt = prompts.get(name) if isinstance(prompts, dict) else None
+    if prompt != "":
+        raise ValueError(
+            f"{path} asks for the prompt {name!r}, {prompt!r}, before each text "
+            "(default_prompt_name), which a TextEmbedder does not put there; put it before your "
+            "texts, and set default_prompt_name to null."
+        )
+
+
 def read_pooling(path):
     """The pooling that a configuration of sentence-transformers stands for."""
     fields = read_json(path)
@@ -109,13 +134,13 @@ def read_pooling(path):
 def write_modules(model, folder):
     """Writes what makes a folder with an encoder one of sentence-transformers."""
     modules = [("Transformer", ""), ("Pooling", POOLING)]
-    modules += [("Normalize", "2_Normalize")] if model.normalize else []
+    modules += [("Normalize", NORMALIZE)] if model.normalize else []
     (folder / POOLING).mkdir(exist_ok=True)
     flags = {theirs: ours == model.pooling for ours, theirs in POOLING_FLAGS.items()}
     width = {"word_embedding_dimension": model.config.hidden_dim}
     write_json(folder / POOLING / "config.json", {**width, **flags})
     if model.normalize:
-        (folder / "2_Normalize").mkdir(exist_ok=True)
+        (folder / NORMALIZE).mkdir(exist_ok=True)
     write_json(
         folder / MODULES,
         [
@@ -123,10 +148,24 @@ def write_modules(model, folder):
             for i, (kind, place) in enumerate(modules)
         ],
     )
-    write_json(
-        folder / ENCODER_CONFIG,
-        {"max_seq_length": model.config.max_length, "do_lower_case": False},
-    )
+    write_encoding(folder, model.config.max_length)
+
+
+def write_encoding(folder, max_length):
+    """Writes how the library shall cut an input, in tokens, special ones included."""
+    write_json(folder / ENCODER_CONFIG, {"max_seq_length": max_length, "do_lower_case": False})
+
+
+def remove_modules(folder):
+    """Removes what made a folder one of sentence-transformers before it held another model."""
+    if not (folder / MODULES).is_file():
+        return
+    for name in (f"{POOLING}/config.json", ENCODER_CONFIG, LIBRARY_CONFIG, MODULES):
+        if (folder / name).is_file():
+            (folder / name).unlink()
+    for place in (folder / POOLING, folder / NORMALIZE):
+        if place.is_dir() and not any(place.iterdir()):
+            place.rmdir()
 
 
 def read_json(path):

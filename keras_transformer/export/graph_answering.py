@@ -39,8 +39,9 @@ class GraphAnswerer(GraphTask):
         limited = type(task)(task.model, task.tokenizer, self.max_length)
         self._overlap = limited.check_overlap(overlap)
         self._question_length = limited.max_question_length
-        self._n_best, self._threshold = n_best, no_answer_threshold
-        self._longest = max_answer_length
+        self._n_best, self._max_answer_length = int(n_best), int(max_answer_length)
+        self._threshold = None if no_answer_threshold is None else float(no_answer_threshold)
+        self._longest = min(self._max_answer_length, self.max_length)
 
     def functions(self):
         return {
@@ -54,28 +55,35 @@ class GraphAnswerer(GraphTask):
             **super().settings(),
             "n_best": self._n_best,
             "no_answer_threshold": self._threshold,
-            "max_answer_length": self._longest,
+            "max_answer_length": self._max_answer_length,
             "overlap": self._overlap,
         }
 
     def answer(self, questions, contexts):
         """The best answer of each context: all (B,)."""
-        found = self.answer_n_best(questions, contexts)
-        best = tf.math.log(found["scores"][:, 0])
-        none = tf.math.log(found["no_answer_scores"])
+        spans, none = self.spans_and_none(questions, contexts)
+        best = spans["scores"][:, 0]
         is_none = tf.math.is_inf(best)
         if self._threshold is not None:
             is_none |= none - best > self._threshold
         return {
-            "answers": tf.where(is_none, "", found["answers"][:, 0]),
-            "scores": tf.where(is_none, found["no_answer_scores"], found["scores"][:, 0]),
-            "starts": tf.where(is_none, 0, found["starts"][:, 0]),
-            "ends": tf.where(is_none, 0, found["ends"][:, 0]),
-            "no_answer_scores": found["no_answer_scores"],
+            "answers": tf.where(is_none, "", spans["answers"][:, 0]),
+            "scores": tf.exp(tf.where(is_none, none, best)),
+            "starts": tf.where(is_none, 0, spans["starts"][:, 0]),
+            "ends": tf.where(is_none, 0, spans["ends"][:, 0]),
+            "no_answer_scores": tf.exp(none),
         }
 
     def answer_n_best(self, questions, contexts):
         """The n best spans of each context: all (B, n) but `no_answer_scores` (B,)."""
+        spans, none = self.spans_and_none(questions, contexts)
+        return {**spans, "scores": tf.exp(spans["scores"]), "no_answer_scores": tf.exp(none)}
+
+    def spans_and_none(self, questions, contexts):
+        """The n best spans of each context, all (B, n), and log p (B,) of no answer.
+
+        Scores stay log p until they are compared: p itself is 0 below 1e-45 in float32.
+        """
         contexts = clean_strings(contexts)
         asked = self.tokenizer.tokenize(questions)[:, : self._question_length]
         ids, starts, ends = self.tokenizer.tokenize_with_offsets(contexts)
@@ -134,7 +142,7 @@ class GraphAnswerer(GraphTask):
         return scores, i, tf.minimum(i + places % self._longest, length - 1)
 
     def by_context(self, characters, index, spans, none):
-        """The n best of all windows of each context, as the outputs of the signature."""
+        """The n best of all windows of each context: texts and places, and log p of no answer."""
         size = tf.size(characters.row_starts)
         owners = tf.cast(index, tf.int64)
 
@@ -154,13 +162,13 @@ class GraphAnswerer(GraphTask):
         )
         rows = tf.repeat(tf.range(size), self._n_best)
         texts = characters.substrings(rows, tf.reshape(starts, [-1]), tf.reshape(ends, [-1]))
-        return {
+        best = {
             "answers": tf.reshape(texts, [size, self._n_best]),
-            "scores": tf.where(found, tf.exp(scores), 0.0),
+            "scores": scores,
             "starts": starts,
             "ends": ends,
-            "no_answer_scores": tf.exp(tf.math.segment_min(none, index)),
         }
+        return best, tf.math.segment_min(none, index)
 
 
 def _of_columns(values, flat, columns):

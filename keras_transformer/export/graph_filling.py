@@ -6,8 +6,10 @@ B texts, T tokens, M masks, V vocabulary
 import tensorflow as tf
 
 from keras_transformer.export.graph_task import GraphTask, with_a_column
+from keras_transformer.tasks.mask_filler import SPACES
 from keras_transformer.text.graph_ragged import joined, owners_of
 from keras_transformer.text.graph_strings import clean_strings
+from keras_transformer.text.word_piece import CONTINUING
 
 TEXTS = tf.TensorSpec([None], tf.string, "texts")
 
@@ -23,9 +25,15 @@ class GraphFiller(GraphTask):
     def __init__(self, task, max_length=None, top_k=5):
         super().__init__(task, max_length)
         task.check_top_k(top_k)
-        self._top_k, self._mask_token = top_k, task.mask_token
+        self._top_k, self._mask_token = int(top_k), task.mask_token
         self._mask_id = task.tokenizer.mask_id
-        self._words = tuple(task.token_text(range(task.tokenizer.vocab_size)))
+        ids = range(task.tokenizer.vocab_size)
+        self._words = tuple(task.token_text(ids))
+        self._joined = tuple(task.joined(ids))
+        self._fillings = tuple(
+            word.removeprefix(CONTINUING) if joins else word
+            for word, joins in zip(self._words, self._joined, strict=True)
+        )
 
     def functions(self):
         return {
@@ -52,9 +60,8 @@ class GraphFiller(GraphTask):
         scores, ids = tf.math.top_k(scores, self._top_k)
         real = tf.sequence_mask(counts, width)[:, :, None]
         tokens = tf.where(real, tf.gather(tf.constant(self._words), ids), "")
-        best = tf.concat([tokens[:, :, 0], tf.fill([tf.size(texts), 1], "")], axis=1)
         return {
-            "filled": self.filled(texts, best, counts),
+            "filled": self.filled(texts, ids[:, :, 0], counts),
             "tokens": tokens,
             "token_ids": tf.where(real, ids, 0),
             "scores": tf.where(real, scores, 0.0),
@@ -62,13 +69,18 @@ class GraphFiller(GraphTask):
         }
 
     def filled(self, texts, best, counts):
-        """The texts with the best tokens (B, M + 1) in the places of the masks."""
+        """The texts with the best ids (B, M) in the places of the masks."""
+        best = tf.pad(best, [[0, 0], [0, 1]])
         parts = tf.strings.split(texts, sep=self._mask_token)  # ragged (B, None)
         lengths = tf.cast(parts.row_lengths(), tf.int32)
         rows = owners_of(lengths)
         numbers = tf.ragged.range(lengths).flat_values
         limit = tf.gather(counts, rows)
-        words = tf.gather_nd(best, tf.stack([rows, tf.minimum(numbers, limit)], axis=1))
+        ids = tf.gather_nd(best, tf.stack([rows, tf.minimum(numbers, limit)], axis=1))
+        joins = tf.gather(tf.constant(self._joined), ids) & (numbers < limit)
+        words = tf.gather(tf.constant(self._fillings), ids)
         words = tf.where(numbers < limit, words, self._mask_token)
         words = tf.where(numbers == tf.gather(lengths, rows) - 1, "", words)
-        return joined(parts.with_flat_values(tf.strings.join([parts.flat_values, words])))
+        texts = parts.flat_values
+        texts = tf.where(joins, tf.strings.regex_replace(texts, f"[{SPACES}]+$", ""), texts)
+        return joined(parts.with_flat_values(tf.strings.join([texts, words])))

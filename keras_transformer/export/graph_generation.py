@@ -8,7 +8,7 @@ import copy
 import tensorflow as tf
 
 from keras_transformer.export.graph_task import GraphTask
-from keras_transformer.generation import Greedy, Sampling
+from keras_transformer.generation import Sampling
 from keras_transformer.generation.chance import mix
 from keras_transformer.text.graph_ragged import keep, repeated
 
@@ -29,9 +29,11 @@ class GraphGenerator(GraphTask):
 
     def __init__(self, task, max_length=None, max_new_tokens=None, method=None):
         super().__init__(task, max_length)
-        limited = type(task)(task.model, task.tokenizer, self.max_length)
-        self._new_tokens = limited.check_max_new_tokens(max_new_tokens)
-        self._method = Greedy() if method is None else method
+        limited = copy.copy(task)
+        limited.max_length = self.max_length
+        self._new_tokens = int(limited.check_max_new_tokens(max_new_tokens))
+        self._method = task.method(method)
+        self._num_known = task.tokenizer.vocab_size
         if not hasattr(self._method, "decode"):
             raise TypeError(f"method must be Greedy(), Sampling(...) or alike; got {method!r}.")
         self._start_id = max(task.start_id(), 0)
@@ -81,7 +83,9 @@ class GraphGenerator(GraphTask):
         prompts = tf.gather(prompts, rows)
         lengths = tf.reshape(found.lengths, [-1])
         sequences = tf.reshape(found.sequences, [tf.size(rows), self._new_tokens])
-        new = tf.RaggedTensor.from_tensor(sequences, lengths=tf.cast(lengths, tf.int64))
+        kept = tf.sequence_mask(lengths, self._new_tokens)
+        kept &= sequences < self._num_known  # an end of the model's own may be beyond them
+        new = tf.ragged.boolean_mask(sequences, kept)
         before = self.tokenizer.detokenize(prompts)
         whole = self.tokenizer.detokenize(tf.concat([prompts, new], axis=1))
         size = tf.strings.length(before)

@@ -21,6 +21,7 @@ be several) and
 The state is a nest of tuples of tensors, whose shapes and dtypes stay the same from step to step.
 """
 
+import numbers
 from typing import NamedTuple
 
 from keras import ops
@@ -54,7 +55,7 @@ class Generated(NamedTuple):
 
 
 def check_positive(name, value):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1; received {value!r}.")
 
 

@@ -35,6 +35,7 @@ def generate(
     cache_dtype=None,
     batch_size=64,
     jit_compile=True,
+    on_batch=None,
 ):
     """Generates a target for every source, or what follows every prompt, compiled whole.
 
@@ -60,6 +61,7 @@ def generate(
         batch_size: rows decoded together.
         jit_compile: compile with XLA on the TensorFlow backend; otherwise one graph serves all
             shapes, which starts sooner and runs slower.
+        on_batch: called after each batch with the number of its rows, such as to show progress.
 
     Returns:
         `Generated` of NumPy arrays: `sequences` (B, n_best, L) int32 with L the largest
@@ -135,6 +137,8 @@ def generate(
         result.sequences[rows] = sequences[:, :, :longest]
         result.lengths[rows] = lengths
         result.scores[rows] = scores
+        if on_batch is not None:
+            on_batch(len(rows))
     check_scores(result.scores, names)
     if not (details or alignments):
         return result

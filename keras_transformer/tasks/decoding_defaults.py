@@ -8,6 +8,7 @@ from keras_transformer.checkpoints.files import write_json
 from keras_transformer.checkpoints.pretrained import read_fields
 from keras_transformer.checkpoints.published import CONFIG
 from keras_transformer.generation.decoding import check_positive
+from keras_transformer.models import DecoderConfig
 
 FILE_NAME = "generation_config.json"
 
@@ -32,11 +33,13 @@ FOREIGN = dict(
     begin_suppress_tokens=None,
     guidance_scale=1.0,
 )
+# Further ones that only a decoder alone does not do: both count its prompt
+FOREIGN_AFTER_PROMPTS = dict(FOREIGN, forced_bos_token_id=None, min_length=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecodingDefaults:
-    """How a translator decodes where its caller does not say.
+    """How a translator or a generator decodes where its caller does not say.
 
     Args:
         beam_size: hypotheses kept for each text; 1 is greedy search.
@@ -119,33 +122,89 @@ def read_decoding(folder, is_published):
     Raises:
         ValueError: the file is no JSON object, or a value is out of its range.
     """
-    path = folder / FILE_NAME
-    fields = read_fields(path if path.is_file() else folder / CONFIG)
-    if not is_published and not path.is_file():
+    fields = _fields_of(folder, is_published)
+    if fields is None:
         return DecodingDefaults(), {}
-    fields = {name: value for name, value in fields.items() if value is not None}
-    chosen = {"early_stopping": False}
-    chosen |= {ours: fields[theirs] for ours, theirs in NAMES.items() if theirs in fields}
+    chosen = _chosen(fields)
     if "max_new_tokens" in fields:
         chosen["max_new_tokens"] = fields["max_new_tokens"]
     elif "max_length" in fields:  # which counts the decoder's first token
         chosen["max_new_tokens"] = fields["max_length"] - 1
     least = fields.get("min_new_tokens", fields.get("min_length", 1) - 1)
     chosen["min_new_tokens"] = max(least, 0)
-    words = [*fields.get("bad_words_ids", ()), *([i] for i in fields.get("suppress_tokens", ()))]
-    chosen["bad_words"] = tuple(map(tuple, words))
-    foreign = [name for name, usual in FOREIGN.items() if fields.get(name, usual) != usual]
-    if foreign:
-        warnings.warn(
-            f"{path.parent} asks for {', '.join(foreign)}, which a Translator does not do.",
-            stacklevel=3,
-        )
+    _warn_of_foreign(folder, fields, FOREIGN, "Translator")
     of_model = {"bos_id": "decoder_start_token_id", "eos_id": "eos_token_id"}
     of_model = {ours: fields[theirs] for ours, theirs in of_model.items() if theirs in fields}
+    return _checked(folder, chosen), of_model
+
+
+def read_continuing(folder, is_published):
+    """What a folder says of how a decoder alone goes on with a prompt.
+
+    How many new tokens there are at most is the caller's matter: files say how many the model can
+    take, prompt included.
+
+    Args:
+        folder, is_published: as in `read_decoding`.
+
+    Returns:
+        `DecodingDefaults`, greedy where the file says nothing of beams, and `{our field: value}` of
+        what the model's own configuration has otherwise: `eos_id`, one or several.
+
+    Raises:
+        ValueError: the file is no JSON object, or a value is out of its range.
+    """
+    fields = _fields_of(folder, is_published)
+    if fields is None:
+        return DecodingDefaults(beam_size=1), {}
+    chosen = {"beam_size": 1, **_chosen(fields)}
+    chosen["min_new_tokens"] = fields.get("min_new_tokens", 0)
+    chosen.pop("forced_first_id", None)
+    _warn_of_foreign(folder, fields, FOREIGN_AFTER_PROMPTS, "TextGenerator")
+    of_model = {"eos_id": fields["eos_token_id"]} if "eos_token_id" in fields else {}
+    return _checked(folder, chosen), of_model
+
+
+def check_decoding(decoding):
+    """Refuses what is no `DecodingDefaults`."""
+    if not isinstance(decoding, DecodingDefaults):
+        raise TypeError(f"decoding must be a DecodingDefaults, got {type(decoding).__name__}.")
+
+
+def _fields_of(folder, is_published):
+    """What a folder says of decoding as it stands there; None where it says nothing."""
+    path = _path_of(folder)
+    fields = read_fields(path)
+    if not is_published and path.name != FILE_NAME:
+        return None
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _path_of(folder):
+    path = folder / FILE_NAME
+    return path if path.is_file() else folder / CONFIG
+
+
+def _chosen(fields):
+    """The arguments of `DecodingDefaults` that are the same with a source and with a prompt."""
+    found = {ours: fields[theirs] for ours, theirs in NAMES.items() if theirs in fields}
+    words = [*fields.get("bad_words_ids", ()), *([i] for i in fields.get("suppress_tokens", ()))]
+    return {"early_stopping": False, **found, "bad_words": tuple(map(tuple, words))}
+
+
+def _warn_of_foreign(folder, fields, foreign, task):
+    found = [name for name, usual in foreign.items() if fields.get(name, usual) != usual]
+    if found:
+        warnings.warn(
+            f"{folder} asks for {', '.join(found)}, which a {task} does not do.", stacklevel=4
+        )
+
+
+def _checked(folder, chosen):
     try:
-        return DecodingDefaults(**chosen), of_model
+        return DecodingDefaults(**chosen)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{_path_of(folder)}: {error}") from None
 
 
 def write_decoding(defaults, config, folder):
@@ -153,18 +212,21 @@ def write_decoding(defaults, config, folder):
 
     Args:
         defaults: `DecodingDefaults`.
-        config: the model's `TransformerConfig`.
+        config: the model's `TransformerConfig`, or `DecoderConfig`.
         folder: where to.
     """
     fields = {theirs: getattr(defaults, ours) for ours, theirs in NAMES.items()}
     if defaults.max_new_tokens is not None:
         fields["max_length"] = defaults.max_new_tokens + 1
-    if defaults.min_new_tokens:
+    alone = isinstance(config, DecoderConfig)
+    if defaults.min_new_tokens and alone:
+        fields["min_new_tokens"] = defaults.min_new_tokens
+    elif defaults.min_new_tokens:
         fields["min_length"] = defaults.min_new_tokens + 1
     if defaults.bad_words:
         fields["bad_words_ids"] = [list(word) for word in defaults.bad_words]
     fields = {
-        "decoder_start_token_id": config.bos_id,
+        "bos_token_id" if alone else "decoder_start_token_id": config.bos_id,
         "eos_token_id": config.eos_id,
         "pad_token_id": config.pad_id,
         **fields,

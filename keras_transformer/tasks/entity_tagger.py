@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_transformer.models import TokenClassifier
 from keras_transformer.tasks.long_texts import default_overlap, group_words, make_windows
-from keras_transformer.tasks.task import Task, class_names, list_of_strings
+from keras_transformer.tasks.task import Task, check_integer, class_names, list_of_strings
 from keras_transformer.tasks.text_classifier import softmax
 
 OUTSIDE, INSIDE, BEGIN, END, SINGLE = "OIBES"
@@ -184,8 +184,7 @@ def check_overlap(overlap, max_length, room):
     """An overlap of windows in its range, `room` tokens wide; None stands for the default."""
     if overlap is None:
         overlap = min(default_overlap(max_length), room - 1)
-    if isinstance(overlap, bool) or not isinstance(overlap, int):
-        raise TypeError(f"overlap must be an integer, got {overlap!r}.")
+    check_integer("overlap", overlap)
     if not 0 <= overlap < room:
         raise ValueError(f"overlap must be from 0 to {room - 1}; got {overlap}.")
-    return overlap
+    return int(overlap)

@@ -11,6 +11,10 @@ from keras_transformer.generation.decoding import check_positive
 from keras_transformer.models import MaskedLM
 from keras_transformer.tasks.task import Task, list_of_strings
 from keras_transformer.tasks.text_classifier import softmax
+from keras_transformer.text import WordPieceTokenizer
+from keras_transformer.text.word_piece import CONTINUING
+
+SPACES = " \t\n\r\f\v"  # what may stand between a word and the piece that continues it
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,8 @@ class Candidate:
     """What may stand in the place of a mask.
 
     Args:
-        token: its text, without white space around.
+        token: its text, without white space around; `##` begins one that continues a word, where
+            the tokenizer's pieces are written so.
         score: its probability.
         token_id: its id.
 
@@ -45,7 +50,8 @@ class Filling:
     """A text whose masks are filled; printed, it is the text.
 
     Args:
-        text: with the best candidate in the place of each mask.
+        text: with the best candidate in the place of each mask; one that continues a word is
+            written behind it, without `##` and without white space between.
         masks: the k best candidates of each mask, best first.
 
     Example:
@@ -158,6 +164,16 @@ class MaskFiller(Task):
         named = zip(ids, decoded, pieces, strict=True)
         return [piece if i in special else word.strip() for i, word, piece in named]
 
+    def joined(self, ids):
+        """Whether each of the tokens is the continuation of a word, `##` and more."""
+        if not isinstance(self.tokenizer, WordPieceTokenizer):
+            return [False] * len(ids)
+        special = set(self.tokenizer.special_ids)
+        return [
+            i not in special and piece.startswith(CONTINUING) and piece != CONTINUING
+            for i, piece in zip(ids, self.tokenizer.pieces(ids), strict=True)
+        ]
+
     def _places(self, encoding):
         mask = self.tokenizer.mask_id
         return [place for place, token in enumerate(encoding.ids) if token == mask]
@@ -169,7 +185,14 @@ class MaskFiller(Task):
         return tuple(Candidate(w, float(scores[i]), i) for w, i in zip(words, best, strict=True))
 
     def _filled(self, line, masks):
-        first, *parts = line.split(self.mask_token)
-        words = [mask[0].token for mask in masks]
+        text, *parts = line.split(self.mask_token)
+        best = [mask[0] for mask in masks]
+        words = [candidate.token for candidate in best]
+        joined = self.joined([candidate.token_id for candidate in best])
         words += [self.mask_token] * (len(parts) - len(words))
-        return first + "".join(w + part for w, part in zip(words, parts, strict=False))
+        joined += [False] * (len(parts) - len(joined))
+        for word, joins, part in zip(words, joined, parts, strict=False):
+            if joins:
+                text, word = text.rstrip(SPACES), word.removeprefix(CONTINUING)
+            text += word + part
+        return text

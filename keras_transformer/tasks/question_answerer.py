@@ -3,6 +3,7 @@
 R windows, T tokens of a window, N tokens of a context, L tokens of an answer at most
 """
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from keras_transformer.generation.decoding import check_positive
 from keras_transformer.models import SpanExtractor
 from keras_transformer.tasks.entity_tagger import check_overlap
 from keras_transformer.tasks.long_texts import make_windows
-from keras_transformer.tasks.task import Task, two_lists
+from keras_transformer.tasks.task import Task, check_number, two_lists
 
 USUAL_LENGTH = 384  # tokens of a window, as in BERT's own script
 LONGEST_QUESTION = 64
@@ -185,7 +186,8 @@ class QuestionAnswerer(Task):
         answers = []
         for context, own in zip(contexts, all_windows, strict=True):
             of_windows = [next(logits) for _ in own.encodings]
-            spans, none = best_spans(own, of_windows, n_best, max_answer_length)
+            longest = min(max_answer_length, self.max_length)
+            spans, none = best_spans(own, of_windows, n_best, longest)
             answers.append(make_answer(context, own, spans, none, no_answer_threshold))
         return answers[0] if single else answers
 
@@ -274,5 +276,6 @@ def check_no_answer_threshold(threshold):
     """Refuses what is neither None nor a number."""
     if threshold is None:
         return
-    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
-        raise TypeError(f"no_answer_threshold must be a number or None, got {threshold!r}.")
+    check_number("no_answer_threshold", threshold, "a number or None")
+    if math.isnan(threshold):
+        raise ValueError("no_answer_threshold must be a number or None, got NaN.")

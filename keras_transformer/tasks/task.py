@@ -3,14 +3,17 @@
 B inputs, T tokens
 """
 
+import numbers
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from keras_transformer import families, models
+from keras_transformer.checkpoints.files import write_json
 from keras_transformer.checkpoints.hub import find_folder
 from keras_transformer.checkpoints.pretrained import MODEL_TYPE, read_fields
 from keras_transformer.checkpoints.published import CONFIG
@@ -18,8 +21,10 @@ from keras_transformer.generation.compile import program, takes_any_shape
 from keras_transformer.generation.decoding import check_positive
 from keras_transformer.generation.inputs import bucket, pad_to
 from keras_transformer.models.head import Head
+from keras_transformer.tasks.decoding_defaults import FILE_NAME as DECODING
 from keras_transformer.text import Tokenizer, pad_encodings
 
+SETTINGS = "task_config.json"  # what a task was made with beside its model and tokenizer
 BATCHES_WORTH_A_BAR = 4
 
 
@@ -68,15 +73,14 @@ class Task:
         limit = self.model.config.max_length
         if max_length is None:
             max_length = min(self.default_max_length(), limit)
-        if isinstance(max_length, bool) or not isinstance(max_length, int):
-            raise TypeError(f"max_length must be an integer, got {max_length!r}.")
+        check_integer("max_length", max_length)
         least = self.tokenizer.template.num_added(self.pairs) + (2 if self.pairs else 1)
         if not least <= max_length <= limit:
             raise ValueError(
                 f"max_length must be from {least} to the model's max_length, {limit}; "
                 f"got {max_length}."
             )
-        return max_length
+        return int(max_length)
 
     def default_max_length(self):
         """The length of inputs where nobody says another; the model's is a limit anyway."""
@@ -169,9 +173,28 @@ class Task:
         return [out[: len(own)] for out, own in zip(outputs, encodings, strict=False)]
 
     def save_pretrained(self, folder):
-        """Writes model and tokenizer into a folder, from which `from_pretrained` reads them."""
+        """Writes model and tokenizer into a folder, from which `from_pretrained` reads them.
+
+        A `max_length` that is not the default is written too, into `task_config.json`.
+        """
+        folder = Path(folder)
         self.model.save_pretrained(folder)
         self.tokenizer.save(folder)
+        (folder / DECODING).unlink(missing_ok=True)  # of another task that the folder held
+        self.save_settings(folder)
+
+    def save_settings(self, folder):
+        """Writes what the task was made with beside its model and tokenizer."""
+        write_max_length(folder, self.max_length, self.check_max_length())
+
+    @classmethod
+    def read_settings(cls, folder):
+        """What a folder says beside its model and tokenizer.
+
+        Returns:
+            `{argument: value}` of the model's `from_pretrained`, and of the task's constructor.
+        """
+        return {}, {"max_length": read_max_length(folder)}
 
     @classmethod
     def from_pretrained(cls, name, revision=None, dtype=None, **arguments):
@@ -189,8 +212,10 @@ class Task:
             ValueError: a file is damaged, or model and tokenizer do not fit each other.
         """
         folder = find_folder(name, revision)
-        model = head_of(folder, cls.model_class).from_pretrained(folder, dtype=dtype)
-        return cls(model, Tokenizer.load(folder), **arguments)
+        kind = head_of(folder, cls.model_class)
+        of_model, of_task = cls.read_settings(folder)
+        model = kind.from_pretrained(folder, dtype=dtype, **of_model)
+        return cls(model, Tokenizer.load(folder), **{**of_task, **arguments})
 
     def export(self, path, **options):
         """Writes this task for a server: by default a SavedModel of strings and answers.
@@ -230,6 +255,41 @@ def head_of(folder, base):
         found = families.get_family(fields.get("model_type")).all_heads
     found = [head for head in found if isinstance(head, type) and issubclass(head, base)]
     return found[0] if found and base not in found else base
+
+
+def write_max_length(folder, max_length, usual):
+    """Writes a task's `max_length` where it is not the usual one."""
+    if max_length == usual:
+        (folder / SETTINGS).unlink(missing_ok=True)
+    else:
+        write_json(folder / SETTINGS, {"max_length": max_length})
+
+
+def read_max_length(folder):
+    """The `max_length` that a task was saved with; None for the usual one.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = folder / SETTINGS
+    if not path.is_file():
+        return None
+    found = read_fields(path).get("max_length")
+    if found is not None and (type(found) is not int or found < 1):
+        raise ValueError(f"{path}: max_length must be a positive integer; got {found!r}")
+    return found
+
+
+def check_integer(name, value):
+    """Refuses what is no integer, of Python or of NumPy."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}.")
+
+
+def check_number(name, value, allowed="a number"):
+    """Refuses what is no real number, of Python or of NumPy."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be {allowed}, got {value!r}.")
 
 
 def _outputs(model, inputs):

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_transformer.models import SequenceClassifier
-from keras_transformer.tasks.task import Task, class_names, list_of_strings, two_lists
+from keras_transformer.tasks.task import (
+    Task,
+    check_number,
+    class_names,
+    list_of_strings,
+    two_lists,
+)
 
 
 @dataclass(frozen=True)
@@ -166,8 +172,7 @@ class TextClassifier(Task):
 
 def check_threshold(threshold):
     """Refuses what is no probability."""
-    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
-        raise TypeError(f"threshold must be a number, got {threshold!r}.")
+    check_number("threshold", threshold)
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be from 0 to 1, got {threshold}.")
 

@@ -6,9 +6,14 @@ B texts, D width
 import numpy as np
 
 from keras_transformer.checkpoints.hub import find_folder
-from keras_transformer.checkpoints.sentence_transformers import read_encoding, read_modules
+from keras_transformer.checkpoints.sentence_transformers import (
+    read_encoding,
+    read_modules,
+    refuse_default_prompt,
+    write_encoding,
+)
 from keras_transformer.models import SentenceEmbedder
-from keras_transformer.tasks.task import Task, list_of_strings
+from keras_transformer.tasks.task import SETTINGS, Task, list_of_strings
 from keras_transformer.text import Tokenizer
 
 
@@ -59,10 +64,15 @@ class TextEmbedder(Task):
             place[:] = vector
         return found[0] if single else found
 
+    def save_settings(self, folder):
+        write_encoding(folder, self.max_length)  # where sentence-transformers reads it too
+        (folder / SETTINGS).unlink(missing_ok=True)
+
     @classmethod
     def from_pretrained(cls, name, revision=None, dtype=None, **arguments):
         folder = find_folder(name, revision)
         encoder_folder, _ = read_modules(folder)
+        refuse_default_prompt(folder)
         limit, lowers = read_encoding(folder, encoder_folder)
         tokenizer = Tokenizer.load(encoder_folder)
         if lowers and tokenizer.encode("ABC") != tokenizer.encode("abc"):

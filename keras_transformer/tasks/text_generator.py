@@ -3,14 +3,24 @@
 B prompts, P tokens of a prompt
 """
 
+import dataclasses
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from keras import ops
 
-from keras_transformer.generation.decoding import check_positive
+from keras_transformer.checkpoints.pretrained import MODEL_TYPE, read_fields
+from keras_transformer.checkpoints.published import CONFIG
+from keras_transformer.generation.decoding import check_positive, is_end
 from keras_transformer.models import CausalLM
-from keras_transformer.tasks.task import Task, list_of_strings
+from keras_transformer.tasks.decoding_defaults import (
+    DecodingDefaults,
+    check_decoding,
+    read_continuing,
+    write_decoding,
+)
+from keras_transformer.tasks.task import Task, list_of_strings, progress_bar
 from keras_transformer.tasks.translation import Alternative
 
 USUAL_NEW_TOKENS = 64
@@ -46,25 +56,46 @@ class Continuation:
         return found
 
 
+@dataclass(frozen=True)
+class KnownTokens:
+    """A logit processor that forbids ids beyond a tokenizer's, an end of the model's own excepted.
+
+    Args:
+        size: the tokenizer's `vocab_size`.
+    """
+
+    size: int
+
+    def __call__(self, scores, history):
+        tokens = ops.arange(scores.shape[-1], dtype="int32")
+        known = (tokens < self.size) | is_end(tokens, history.config)
+        return ops.where(known, scores, -float("inf"))
+
+
 class TextGenerator(Task):
     """Continues strings with a `CausalLM` and its tokenizer.
+
+    Ids that the model has and its tokenizer has not are never generated.
 
     Args:
         model: a `models.CausalLM`.
         tokenizer: the `text.Tokenizer` it was trained with.
         max_length: tokens of prompt and new text together; by default the model's and the
             tokenizer's.
+        decoding: the `DecodingDefaults` of the model; by default greedy search without penalties.
+            `from_pretrained` reads those of a folder's `generation_config.json`.
 
     Call:
         texts: a prompt, or a list of them. One without tokens starts from the tokenizer's `bos_id`
             or else its `eos_id`.
         max_new_tokens: new tokens at most, the ending one included; by default 64, or what a
             smaller `max_length` allows.
-        method: `generation.Greedy()` (the default), `generation.Sampling(...)`,
-            `generation.BeamSearch(...)` or alike.
+        method: `generation.Greedy()`, `generation.Sampling(...)`, `generation.BeamSearch(...)` or
+            alike, taken as it is, with no penalties but its own; by default that of `decoding`.
         batch_size: prompts decoded together; they are sorted by length first.
         truncate: cut prompts that leave no room for the new tokens at their beginning, and warn
             with their number, in place of an error.
+        progress: whether to show a progress bar; by default on a terminal, for long work.
 
     Returns:
         A `Continuation` for a string, a list of them in the order of the prompts for a list.
@@ -88,15 +119,36 @@ class TextGenerator(Task):
 
     model_class = CausalLM
 
-    def __call__(self, texts, *, max_new_tokens=None, method=None, batch_size=64, truncate=False):
+    def __init__(self, model, tokenizer, max_length=None, decoding=None):
+        super().__init__(model, tokenizer, max_length)
+        self.decoding = DecodingDefaults(beam_size=1) if decoding is None else decoding
+        check_decoding(self.decoding)
+
+    def __call__(
+        self,
+        texts,
+        *,
+        max_new_tokens=None,
+        method=None,
+        batch_size=64,
+        truncate=False,
+        progress=None,
+    ):
         single = isinstance(texts, str)
         lines = [texts] if single else list_of_strings(texts)
         max_new_tokens = self.check_max_new_tokens(max_new_tokens)
+        check_positive("batch_size", batch_size)
         prompts = self._prompts(lines, self.max_length - max_new_tokens, truncate)
         if not prompts:
             return []
+        bar = progress_bar(progress, len(prompts), -(-len(prompts) // batch_size))
         found = self.model.generate(
-            prompts, max_new_tokens, method, batch_size=batch_size, jit_compile=False
+            prompts,
+            max_new_tokens,
+            self.method(method),
+            batch_size=batch_size,
+            jit_compile=False,
+            on_batch=None if bar is None else bar.add,
         )
         answers = [self._answer(prompt, *row) for prompt, *row in zip(prompts, *found, strict=True)]
         return answers[0] if single else answers
@@ -105,7 +157,8 @@ class TextGenerator(Task):
         """A number of new tokens in its range; None stands for the default."""
         limit = self.max_length - self.tokenizer.template.num_added() - 1
         if max_new_tokens is None:
-            return max(1, min(USUAL_NEW_TOKENS, limit))
+            usual = max(USUAL_NEW_TOKENS, self.decoding.min_new_tokens + 1)
+            return max(1, min(usual, limit))
         check_positive("max_new_tokens", max_new_tokens)
         if max_new_tokens > limit:
             raise ValueError(
@@ -113,6 +166,15 @@ class TextGenerator(Task):
                 f"leaves beside a prompt; got {max_new_tokens}."
             )
         return max_new_tokens
+
+    def method(self, method=None):
+        """The decoding method for the tokenizer's ids alone; None stands for the default."""
+        method = self.decoding.method() if method is None else method
+        size = self.tokenizer.vocab_size
+        has_processors = dataclasses.is_dataclass(method) and hasattr(method, "processors")
+        if size == self.model.config.vocab_size or not has_processors or isinstance(method, type):
+            return method
+        return dataclasses.replace(method, processors=(*method.processors, KnownTokens(size)))
 
     def start_id(self):
         """The token that an empty prompt starts from, or -1."""
@@ -147,7 +209,8 @@ class TextGenerator(Task):
         """The Continuation of one prompt; places that hold no sequence are left out."""
         kept = np.flatnonzero(lengths > 0)
         before = self.tokenizer.decode(prompt)
-        new = [sequences[i, : lengths[i]].tolist() for i in kept]
+        size = self.tokenizer.vocab_size  # beyond it there may be an end of the model's own
+        new = [[x for x in sequences[i, : lengths[i]].tolist() if x < size] for i in kept]
         texts = self.tokenizer.decode([[*prompt, *ids] for ids in new])
         # Decoded together, since a first piece is decoded without the space before it.
         texts = [
@@ -156,3 +219,15 @@ class TextGenerator(Task):
         ]
         best, *others = zip(texts, scores[kept].tolist(), strict=True)
         return Continuation(*best, tuple(Alternative(*other) for other in others))
+
+    def save_settings(self, folder):
+        super().save_settings(folder)
+        if self.decoding != DecodingDefaults(beam_size=1) or self.model.published is not None:
+            write_decoding(self.decoding, self.model.config, folder)
+
+    @classmethod
+    def read_settings(cls, folder):
+        published = read_fields(folder / CONFIG).get("model_type") != MODEL_TYPE
+        decoding, of_model = read_continuing(folder, published)
+        _, of_task = super().read_settings(folder)
+        return of_model, {"decoding": decoding, **of_task}

@@ -20,10 +20,17 @@ from keras_transformer.models import Seq2SeqLM
 from keras_transformer.tasks.decoding_defaults import (
     FILE_NAME,
     DecodingDefaults,
+    check_decoding,
     read_decoding,
     write_decoding,
 )
-from keras_transformer.tasks.task import list_of_strings, progress_bar
+from keras_transformer.tasks.task import (
+    check_integer,
+    list_of_strings,
+    progress_bar,
+    read_max_length,
+    write_max_length,
+)
 from keras_transformer.tasks.translation import Alignment, Alternative, Translation
 from keras_transformer.text import SentencePieceTokenizer, Template, Tokenizer
 
@@ -86,20 +93,18 @@ class Translator:
 
     def __init__(self, model, tokenizer, max_length=None, decoding=None):
         _check_parts(model, tokenizer)
+        self.model, self.tokenizer = model, tokenizer
         limit = model.config.max_length
         if max_length is None:
-            max_length = min(tokenizer.max_length or limit, limit)
-        if isinstance(max_length, bool) or not isinstance(max_length, int):
-            raise TypeError(f"max_length must be an integer, got {max_length!r}.")
+            max_length = self.default_max_length()
+        check_integer("max_length", max_length)
         if not 2 <= max_length <= limit:
             raise ValueError(
                 f"max_length must be from 2 to the model's max_length, {limit}; got {max_length}."
             )
         decoding = DecodingDefaults() if decoding is None else decoding
-        if not isinstance(decoding, DecodingDefaults):
-            raise TypeError(f"decoding must be a DecodingDefaults, got {type(decoding).__name__}.")
-        self.model, self.tokenizer, self.max_length = model, tokenizer, max_length
-        self.decoding = decoding
+        check_decoding(decoding)
+        self.max_length, self.decoding = int(max_length), decoding
         self.template = source_template(tokenizer)
 
     def __call__(
@@ -146,6 +151,11 @@ class Translator:
                 bar.add(len(rows))
         return answers[0] if isinstance(texts, str) else answers
 
+    def default_max_length(self):
+        """The length of sources where nobody says another."""
+        limit = self.model.config.max_length
+        return min(self.tokenizer.max_length or limit, limit)
+
     def target_limits(self, max_new_tokens=None):
         """How many tokens a translation may have, for each length of the source.
 
@@ -178,6 +188,7 @@ class Translator:
         folder = Path(folder)
         self.model.save_pretrained(folder)
         self.tokenizer.save(folder)
+        write_max_length(folder, self.max_length, self.default_max_length())
         if self.decoding != DecodingDefaults() or self.model.published is not None:
             write_decoding(self.decoding, self.model.config, folder)
         else:
@@ -192,7 +203,7 @@ class Translator:
         Args:
             name: a folder with a model and its tokenizer, as `save_pretrained`, a recipe or
                 transformers writes it; or a name on the hub.
-            max_length: as in `Translator`.
+            max_length: as in `Translator`; by default what `save_pretrained` wrote, too.
             source: code of the source's language, such as "de_DE", for tokenizers that have them.
             target: code of the target's language, likewise.
             revision: commit, tag or branch on the hub.
@@ -216,6 +227,8 @@ class Translator:
         if source is not None:
             tokenizer = with_language("source", tokenizer, source)
         model = Seq2SeqLM.from_pretrained(folder, dtype=dtype, **of_model)
+        if max_length is None:
+            max_length = read_max_length(folder)
         return cls(model, tokenizer, max_length, decoding)
 
     def export(self, path, *, format="savedmodel", **options):

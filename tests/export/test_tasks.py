@@ -245,6 +245,26 @@ def test_the_best_spans(served):
         close(got["scores"], [a.score for a in expected] + [0.0] * missing)
 
 
+@pytest.mark.parametrize("scale", [1e2, 1e3])
+def test_an_answerer_of_small_probabilities(scale):
+    import tensorflow as tf
+
+    from keras_transformer.export.graph_answering import GraphAnswerer
+
+    task = answerer.__wrapped__()
+    kernel = task.model.weights[-2]
+    assert kernel.shape == (14, 2)
+    kernel.assign(np.array(kernel) * scale)
+    for options in ({}, {"no_answer_threshold": -50.0}, {"no_answer_threshold": np.float64(50)}):
+        graph = GraphAnswerer(task, max_answer_length=10**12, **options)
+        found = graph.answer(*map(tf.constant, ASKED.values()))
+        expected = task(*ASKED.values(), max_answer_length=10**12, **options)
+        assert [x.decode() for x in found["answers"].numpy()] == [a.text for a in expected]
+        close(found["scores"].numpy(), [a.score for a in expected])
+    small = [a.no_answer_score for a in expected if 0 <= a.no_answer_score < 1e-46]
+    assert small or scale < 1e3
+
+
 def test_an_embedder(served):
     task, found = embedder(max_length=31), served["embedder"]
     shorter = type(task)(task.model, task.tokenizer, 17)
@@ -301,6 +321,30 @@ def test_settings_of_a_request_are_those_of_the_call():
         own = [answer, *answer.alternatives]
         assert found["generated"][i].numpy().tolist() == [a.text.encode() for a in own]
         close(found["scores"][i].numpy(), [a.score for a in own])
+
+
+@pytest.mark.parametrize("method", [None, "sampling"])
+def test_a_generator_of_more_ids_than_its_tokenizer(method):
+    import tensorflow as tf
+
+    from keras_transformer.export.graph_generation import GraphGenerator
+    from keras_transformer.generation import Sampling
+    from keras_transformer.tasks.decoding_defaults import DecodingDefaults
+
+    task, prompts = generator(vocab_size=97), PROMPTS[:3]
+    if method is None:  # a folder's penalties are the export's
+        decoding = DecodingDefaults(beam_size=1, repetition_penalty=3.0)
+        task = type(task)(task.model, task.tokenizer, decoding=decoding)
+        assert "RepetitionPenalty" in GraphGenerator(task).settings()["method"]
+    else:
+        method = Sampling(temperature=2.0, seed=5)
+    graph = GraphGenerator(task, max_new_tokens=7, method=method)
+    found = tf.function(graph.generate, autograph=False)(tf.constant(prompts))
+    expected = task(prompts, max_new_tokens=7, method=method)
+    assert [[x.decode() for x in row] for row in found["generated"].numpy()] == [
+        [answer.text] for answer in expected
+    ]
+    close(found["scores"].numpy(), [[answer.score] for answer in expected])
 
 
 def test_it_says_what_it_is(tmp_path):

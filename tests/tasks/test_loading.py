@@ -105,6 +105,77 @@ def test_other_numbers_of_classes_lose_the_names(tmp_path):
         assert renamed.labels == ("no", "yes")
 
 
+@pytest.mark.parametrize("task", ["text-classification", "entity-tagging"])
+def test_two_classes_need_not_be_said(task, tmp_path):
+    kind, _ = HEADS[task]
+    model = kind(config(), 2)
+    model.save_pretrained(tmp_path, family="bert")
+    path = tmp_path / "config.json"
+    fields = json.loads(path.read_text())
+    del fields["id2label"], fields["label2id"]  # as transformers leaves them out
+    path.write_text(json.dumps(fields))
+    text.WordPieceTokenizer.train([["the dog sat", "a cat"]], vocab_size=27).save(tmp_path)
+    loaded = tasks.load_task(tmp_path)
+    assert loaded.model.num_classes == 2 and loaded.labels == ("LABEL_0", "LABEL_1")
+    with pytest.raises(ValueError, match="shape"):
+        kind.from_pretrained(tmp_path, num_classes=3)
+
+
+def all_tasks():
+    tokenizer = text.WordPieceTokenizer.train([["the dog sat", "a cat"]], vocab_size=27)
+    decoder = models.DecoderConfig(
+        vocab_size=27, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=600
+    )
+    seq2seq = models.TransformerConfig.from_dict({**seq2seq_config().to_dict(), "pad_id": 0})
+    wide = {**config().to_dict(), "max_length": 600}
+    encoder = models.EncoderConfig.from_dict(wide)
+    return {
+        "classifier": lambda n: tasks.TextClassifier(
+            models.SequenceClassifier(encoder, 2), tokenizer, n
+        ),
+        "tagger": lambda n: tasks.EntityTagger(models.TokenClassifier(encoder, 2), tokenizer, n),
+        "answerer": lambda n: tasks.QuestionAnswerer(models.SpanExtractor(encoder), tokenizer, n),
+        "embedder": lambda n: tasks.TextEmbedder(models.SentenceEmbedder(encoder), tokenizer, n),
+        "filler": lambda n: tasks.MaskFiller(models.MaskedLM(encoder), tokenizer, n),
+        "generator": lambda n: tasks.TextGenerator(models.CausalLM(decoder), tokenizer, n),
+        "translator": lambda n: tasks.Translator(models.Seq2SeqLM(seq2seq), tokenizer, n),
+    }
+
+
+def test_a_folder_may_hold_one_task_after_another(tmp_path):
+    made = all_tasks()
+    (tmp_path / "notes.txt").write_text("mine")
+    for name in [*made, *reversed(made), "embedder", "classifier"]:
+        task = made[name](13 if name != "answerer" else 500)
+        task.save_pretrained(tmp_path)
+        loaded = tasks.load_task(tmp_path)
+        assert type(loaded) is type(task) and loaded.max_length == task.max_length, name
+        if name in ("classifier", "tagger"):
+            assert loaded("the dog") == task("the dog")
+        assert (tmp_path / "modules.json").exists() == (name == "embedder")
+    made["classifier"](None).save_pretrained(tmp_path)
+    assert tasks.load_task(tmp_path).max_length == made["classifier"](None).max_length
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    left = {path.name for path in tmp_path.iterdir()}
+    assert not left & {"1_Pooling", "2_Normalize", "task_config.json", "sentence_bert_config.json"}
+
+
+def test_what_is_not_known_stays_where_another_kind_was(tmp_path):
+    made = all_tasks()
+    made["embedder"](None).save_pretrained(tmp_path)
+    (tmp_path / "1_Pooling" / "mine.txt").write_text("mine")
+    models.MaskedLM(config()).save_pretrained(tmp_path)
+    assert [path.name for path in (tmp_path / "1_Pooling").iterdir()] == ["mine.txt"]
+    assert not (tmp_path / "modules.json").exists()
+
+
+def test_a_damaged_length_is_named(tmp_path):
+    all_tasks()["classifier"](13).save_pretrained(tmp_path)
+    (tmp_path / "task_config.json").write_text('{"max_length": "13"}')
+    with pytest.raises(ValueError, match=r"task_config\.json: max_length must be a positive int"):
+        tasks.load_task(tmp_path)
+
+
 def test_an_unknown_task_is_named(tmp_path):
     with pytest.raises(ValueError, match="task must be one of text-classification.*got 'tagging'"):
         tasks.load_task(tmp_path, task="tagging")

@@ -1,12 +1,13 @@
 """Masks are filled with the model's most probable tokens."""
 
+import functools
 import json
 
 import numpy as np
 import pytest
 from toy_encoders import ToyTokenizer, config, filler, outputs, softmax
 
-from keras_transformer import models
+from keras_transformer import models, text
 from keras_transformer.tasks import MaskFiller
 
 LINES = ["the [MASK] sat on the [MASK].", "[MASK]", "no mask here", "a dog[MASK]", "[MASK] " * 5]
@@ -49,6 +50,47 @@ def test_answers_turn_into_json():
     found = json.loads(json.dumps(answer.to_dict()))
     assert found["masks"][0][1]["token"] == answer.masks[0][1].token
     assert str(answer) == found["text"]
+
+
+@functools.cache
+def joining_filler():
+    """Its best candidate is always the same piece, which continues a word."""
+    tokenizer = text.WordPieceTokenizer.train([["the dog sat", "a dab"]], vocab_size=27)
+    model = models.MaskedLM(
+        models.EncoderConfig.from_dict({**config().to_dict(), "vocab_size": 27})
+    )
+    [bias] = [weight for weight in model.weights if weight.shape == (27,)]
+    bias.assign(50.0 * (np.arange(27) == tokenizer.id_of("##a")))
+    return MaskFiller(model, tokenizer)
+
+
+JOINED = {
+    "the d[MASK] sat": "the da sat",
+    "the d [MASK] sat": "the da sat",
+    "the d \t\n[MASK]": "the da",
+    "[MASK] [MASK]": "aa",
+    "[MASK] sat": "a sat",
+    "no mask ": "no mask ",
+    "a [MASK].": "aa.",
+}
+
+
+def test_a_piece_that_continues_a_word_is_written_behind_it():
+    for line, expected in JOINED.items():
+        answer = joining_filler()(line)
+        assert answer.text == expected
+        assert all(mask[0].token == "##a" for mask in answer.masks)
+
+
+@pytest.mark.tensorflow
+def test_the_graph_joins_pieces_too():
+    import tensorflow as tf
+
+    from keras_transformer.export.graph_filling import GraphFiller
+
+    found = GraphFiller(joining_filler()).fill(tf.constant([*JOINED]))
+    assert [x.decode() for x in found["filled"].numpy()] == list(JOINED.values())
+    assert found["tokens"][0, 0, 0].numpy() == b"##a"
 
 
 def test_bad_arguments_are_named():

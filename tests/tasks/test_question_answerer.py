@@ -109,6 +109,7 @@ def test_answers_turn_into_json():
         ({"n_best": 0}, "n_best must be"),
         ({"max_answer_length": 0}, "max_answer_length must be"),
         ({"no_answer_threshold": "low"}, "no_answer_threshold must be a number or None"),
+        ({"no_answer_threshold": float("nan")}, "no_answer_threshold must be .* got NaN"),
         ({"overlap": 60}, "overlap must be from 0 to 47; got 60"),
     ],
 )

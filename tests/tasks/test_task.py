@@ -112,6 +112,20 @@ def test_a_bad_batch_size_is_named(bad):
         classifier()("a", batch_size=bad)
 
 
+def test_numbers_of_numpy_are_numbers():
+    task = tagger(max_length=np.int64(23))
+    assert type(task.max_length) is int
+    same(task(LINES, overlap=np.int32(3), batch_size=np.int64(2)), task(LINES, overlap=3))
+    many = classifier("multi_label")
+    same(many(LINES, threshold=np.float32(0.5)), many(LINES))
+    asked = ("the dog?", "the dog sat on the mat .")
+    same(answerer()(*asked, no_answer_threshold=np.float32(0)), answerer()(*asked,
+         no_answer_threshold=0))  # fmt: skip
+    for bad in (np.True_, "3", None, 2.5):
+        with pytest.raises((TypeError, ValueError), match="batch_size must be"):
+            many(LINES, batch_size=bad)
+
+
 def test_a_bar_shows_progress_where_asked_for(capsys):
     classifier()(LINES)
     assert capsys.readouterr().out == ""

@@ -52,3 +52,45 @@ def test_a_folder_that_asks_for_lower_case_needs_a_tokenizer_that_makes_it(tmp_p
     else:
         with pytest.raises(ValueError, match="do_lower_case"):
             TextEmbedder.from_pretrained(tmp_path)
+
+
+def saved(folder, max_length=None):
+    tokenizer = text.WordPieceTokenizer.train([["the dog sat", "a cat"]], vocab_size=27)
+    task = TextEmbedder(models.SentenceEmbedder(config()), tokenizer, max_length)
+    task.save_pretrained(folder)
+    return task
+
+
+def test_the_length_that_was_saved_is_loaded(tmp_path):
+    saved(tmp_path, max_length=20)
+    fields = json.loads((tmp_path / "sentence_bert_config.json").read_text())
+    assert fields["max_seq_length"] == 20  # where sentence-transformers reads it
+    assert TextEmbedder.from_pretrained(tmp_path).max_length == 20
+    assert TextEmbedder.from_pretrained(tmp_path, max_length=7).max_length == 7
+    saved(tmp_path)
+    assert TextEmbedder.from_pretrained(tmp_path).max_length == 61
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"prompts": {"query": "query: "}, "default_prompt_name": "query"}, "prompt 'query', 'qu"),
+        ({"default_prompt_name": "query"}, "prompt 'query', None"),
+        ([], "must hold an object"),
+    ],
+)
+def test_a_folder_that_asks_for_a_prompt_is_refused(tmp_path, fields, message):
+    saved(tmp_path)
+    path = tmp_path / "config_sentence_transformers.json"
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match=rf"config_sentence_transformers\.json .*{message}"):
+        TextEmbedder.from_pretrained(tmp_path)
+
+
+def test_prompts_that_are_not_the_default_change_nothing(tmp_path):
+    expected = saved(tmp_path)("the dog")
+    prompts = {"prompts": {"query": "query: ", "passage": ""}, "default_prompt_name": None}
+    path = tmp_path / "config_sentence_transformers.json"
+    for name in (None, "passage"):
+        path.write_text(json.dumps({**prompts, "default_prompt_name": name}))
+        np.testing.assert_array_equal(TextEmbedder.from_pretrained(tmp_path)("the dog"), expected)

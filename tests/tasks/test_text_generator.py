@@ -1,12 +1,16 @@
 """Continuations are those of the model, put behind the prompt."""
 
+import dataclasses
+import json
+
 import keras
 import numpy as np
 import pytest
 from toy_encoders import Bare, generator
 
-from keras_transformer import generation
+from keras_transformer import generation, models, text
 from keras_transformer.tasks import TextGenerator
+from keras_transformer.tasks.decoding_defaults import DecodingDefaults
 
 PROMPTS = ["the dog", "a", "", "the cat sat on the mat . the dog"]
 
@@ -64,3 +68,109 @@ def test_nothing_gives_nothing():
 def test_a_bad_limit_is_named():
     with pytest.raises(ValueError, match="max_new_tokens must be at most 30"):
         generator()("a", max_new_tokens=31)
+
+
+METHODS = [
+    None,
+    generation.Sampling(temperature=3.0, num_sequences=2, seed=1),
+    generation.BeamSearch(3, n_best=3),
+    generation.DiverseBeamSearch(4, num_groups=2, n_best=2),
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ids_beyond_the_tokenizers_are_never_generated(method):
+    task = generator(vocab_size=97)
+    assert task.tokenizer.vocab_size == 30
+    logits = keras.ops.convert_to_numpy(task.model(np.array([[5, 6]], np.int32)))[0, -1]
+    assert logits[30:].max() > logits[:30].max()  # it would be
+    prompts = task._prompts(PROMPTS, 20, False)
+    found = task.model.generate(prompts, 7, task.method(method), jit_compile=False)
+    assert found.sequences.max() < 30 and np.isfinite(found.scores).all()
+    answers = task(PROMPTS, max_new_tokens=7, method=method)
+    assert {len(answer.alternatives) + 1 for answer in answers} == {found.scores.shape[1]}
+
+
+def test_an_end_of_the_models_own_ends_and_is_no_text():
+    model = generator(vocab_size=97).model
+    ends = dataclasses.replace(model.config, eos_id=tuple(range(30, 97)))
+    wide = models.CausalLM(ends)
+    wide.set_weights(model.get_weights())
+    answer = TextGenerator(wide, Bare())("the dog", max_new_tokens=7)
+    assert answer.text == ""
+
+
+def test_batches_show_progress_and_change_nothing(capsys):
+    task = generator()
+    method = generation.Sampling(seed=3)
+    expected = task(PROMPTS, max_new_tokens=4, method=method)
+    assert capsys.readouterr().out == ""
+    found = task(PROMPTS, max_new_tokens=4, method=method, batch_size=2, progress=True)
+    assert "4/4" in capsys.readouterr().out
+    assert [answer.text for answer in found] == [answer.text for answer in expected]
+    assert task([], progress=True) == []
+
+
+def published(folder, **settings):
+    """A folder in GPT-2's layout."""
+    tokenizer = text.BytePairTokenizer.train([["a dog runs", "a dog eats"]], vocab_size=260)
+    config = models.DecoderConfig(
+        vocab_size=269, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=40,
+        use_bias=True, eos_id=3, initializer_range=0.5,
+    )  # fmt: skip
+    keras.utils.set_random_seed(3)
+    models.CausalLM(config).save_pretrained(folder, family="gpt2")
+    tokenizer.save(folder)
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def test_a_folder_says_how_to_go_on(tmp_path):
+    settings = dict(
+        eos_token_id=[5, 6], repetition_penalty=1.5, no_repeat_ngram_size=2, max_length=40
+    )
+    task = TextGenerator.from_pretrained(published(tmp_path, **settings))
+    penalties = generation.RepetitionPenalty(1.5), generation.NoRepeatNgram(2)
+    assert task.model.config.eos_id == (5, 6)
+    assert task.decoding.method() == generation.Greedy(1.0, penalties)
+    plain = task("a dog", max_new_tokens=9, method=generation.Greedy())
+    assert task("a dog", max_new_tokens=9) == task(
+        "a dog", max_new_tokens=9, method=generation.Greedy(processors=penalties)
+    )
+    assert task("a dog", max_new_tokens=9) != plain
+
+    task.save_pretrained(tmp_path / "again")
+    again = TextGenerator.from_pretrained(tmp_path / "again")
+    assert (again.decoding, again.model.config) == (task.decoding, task.model.config)
+    assert again("a dog", max_new_tokens=9) == task("a dog", max_new_tokens=9)
+
+
+def test_a_folder_that_searches_is_searched(tmp_path):
+    folder = published(tmp_path, num_beams=3, min_new_tokens=4, suppress_tokens=[8])
+    task = TextGenerator.from_pretrained(folder)
+    processors = generation.BadWords(((8,),)), generation.MinNewTokens(4)
+    assert task.decoding.method() == generation.BeamSearch(3, 1.0, 1, False, processors)
+
+
+def test_what_a_generator_does_not_do_is_said(tmp_path):
+    folder = published(tmp_path, do_sample=True, min_length=7)
+    with pytest.warns(UserWarning, match="asks for do_sample, min_length, which a TextGenerator"):
+        TextGenerator.from_pretrained(folder)
+    (folder / "generation_config.json").write_text('{"repetition_penalty": -1}')
+    with pytest.raises(ValueError, match=r"generation_config\.json: .*penalty.* received -1"):
+        TextGenerator.from_pretrained(folder)
+
+
+def test_defaults_are_checked_and_kept_by_folders_of_this_package(tmp_path):
+    model = generator().model
+    with pytest.raises(TypeError, match="decoding must be a DecodingDefaults, got dict"):
+        TextGenerator(model, Bare(), decoding={})
+    tokenizer = text.WordPieceTokenizer.train([["a dog runs", "a dog eats"]], vocab_size=30)
+    decoding = DecodingDefaults(beam_size=1, min_new_tokens=5, repetition_penalty=1.25)
+    TextGenerator(model, tokenizer, 13, decoding).save_pretrained(tmp_path)
+    again = TextGenerator.from_pretrained(tmp_path)
+    assert again.decoding == decoding and again.max_length == 13
+    TextGenerator(model, tokenizer).save_pretrained(tmp_path)
+    again = TextGenerator.from_pretrained(tmp_path)
+    assert again.decoding == DecodingDefaults(beam_size=1) and again.max_length == 31
+    assert not (tmp_path / "generation_config.json").exists()

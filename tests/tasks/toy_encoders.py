@@ -117,10 +117,10 @@ def filler(max_length=None):
 
 
 @functools.cache
-def generator(max_length=None):
+def generator(max_length=None, vocab_size=30):
     keras.utils.set_random_seed(4)
     config = models.DecoderConfig(
-        vocab_size=30, num_layers=1, hidden_dim=14, num_heads=2, ffn_dim=13, max_length=31,
+        vocab_size=vocab_size, num_layers=1, hidden_dim=14, num_heads=2, ffn_dim=13, max_length=31,
         initializer_range=0.7, eos_id=3,
     )  # fmt: skip
     return tasks.TextGenerator(models.CausalLM(config), Bare(), max_length)
