@@ -7,11 +7,13 @@ step over several batches is that of one large batch.
 
 import contextlib
 import dataclasses
+import hashlib
 import pathlib
 import warnings
 from typing import Literal
 
 import keras
+import numpy as np
 
 from keras_transformer import data, models, text, training
 from keras_transformer.checkpoints import assign_weights, load_model_weights, model_weights
@@ -94,6 +96,11 @@ def check(settings):
     """Refuses settings that contradict each other, before anything is read."""
     if settings.epochs < 1:
         raise ValueError(f"epochs must be at least 1; got {settings.epochs}.")
+    if settings.gradient_accumulation_steps < 1:
+        raise ValueError(
+            "gradient_accumulation_steps must be at least 1; "
+            f"got {settings.gradient_accumulation_steps}."
+        )
     if not 0 <= settings.warmup < 1:
         raise ValueError(f"warmup must be at least 0 and less than 1; got {settings.warmup}.")
     if settings.ema is not None and settings.average > 1:
@@ -182,8 +189,14 @@ def plan(settings, tokenizer, model, encodings, shuffle=True, **targets):
 
 
 def num_updates(settings, batches):
-    """Steps of the optimizer."""
-    return settings.epochs * len(batches) // settings.gradient_accumulation_steps
+    """Steps of the optimizer, at least one."""
+    total = settings.epochs * len(batches)
+    if total < settings.gradient_accumulation_steps:
+        raise ValueError(
+            f"gradient_accumulation_steps must be at most {total}, the batches of all epochs; got "
+            f"{settings.gradient_accumulation_steps}, with which nothing would be learned."
+        )
+    return total // settings.gradient_accumulation_steps
 
 
 def make_schedule(settings, updates):
@@ -282,6 +295,7 @@ def fit(settings, task, batches, valid, score, monitor, mode="max", may_change=(
             **runs.identity(settings, *free.split(), *may_change),
             "tokenizer": task.tokenizer.fingerprint,
             "batches": len(batches),
+            "data": fingerprint(batches, getattr(task, "labels", None)),
         },
         callbacks=[
             training.Throughput(lambda step: count_tokens(batches, step)),
@@ -293,11 +307,30 @@ def fit(settings, task, batches, valid, score, monitor, mode="max", may_change=(
         kept=kept,
         validation_data=valid,
     )
+    if best.model is None:  # Keras gives callbacks their model when it trains
+        print(f"{run} holds the finished run: nothing is left to train")
     if settings.patience:
         load_model_weights(model, best.path)
     else:
         assign_weights(model, weights(), "the run's weights")
     return earlier
+
+
+def fingerprint(batches, labels=None):
+    """The sha256 of the training data as the model sees them: inputs, targets, names of labels.
+
+    A run is gone on with by the same command, whatever its files hold by then; corrected ones make
+    another run. Weights are left out: they follow from targets and settings, and their sums of
+    floats may differ from machine to machine in the last digit.
+    """
+    digest = hashlib.sha256(repr(labels and list(labels)).encode())
+    for step in range(len(batches)):
+        x, *targets = batches.batch(0, step)[:2]
+        for name, array in [*sorted(x.items()), *(("targets", y) for y in targets)]:
+            array = np.ascontiguousarray(array)
+            digest.update(f"{name} {array.shape} {array.dtype.str}".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -72,12 +72,26 @@ def test_run_learns_and_its_folder_opens_as_classifier(run):
         assert heading in report
 
 
-def test_finished_run_is_not_trained_again(run):
+def test_finished_run_is_not_trained_again(run, capsys):
     before = (run.run_dir / "metrics.jsonl").read_bytes()
     scores = json.loads((run.run_dir / "scores.json").read_text())
     classify.main(run)
+    assert "holds the finished run: nothing is left to train" in capsys.readouterr().out
     assert (run.run_dir / "metrics.jsonl").read_bytes() == before
     assert json.loads((run.run_dir / "scores.json").read_text())["accuracy"] == scores["accuracy"]
+
+
+def test_run_of_other_labels_is_not_taken_for_this_one(run, corpus, tmp_path):
+    """Of the same ids in the same order, so that nothing but the names tells them apart."""
+    for path in corpus.iterdir():
+        corrected = path.read_text("utf-8").replace(",tool", ",utensil")
+        (tmp_path / path.name).write_text(corrected, "utf-8")
+    before = (run.run_dir / "config.json").read_bytes()
+    with pytest.raises(
+        ValueError, match=r"another configuration(.|\n)*  data: '[0-9a-f]{64}' there"
+    ):
+        classify.main(dataclasses.replace(run, data_dir=tmp_path))
+    assert (run.run_dir / "config.json").read_bytes() == before
 
 
 @pytest.mark.slow
@@ -147,11 +161,14 @@ def test_what_is_wrong_with_a_file_is_said_before_training(corpus, tmp_path, nam
         ({"header": False}, "columns must be numbers from 0 with --no-header; got 'text'"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"ema": 0.9, "average": 2}, "choose one"),
+        ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps must be at least 1"),
+        ({"gradient_accumulation_steps": 9}, "steps must be at most 8, the batches of all epochs"),
     ],
 )
 def test_wrong_settings_are_refused(corpus, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         classify.main(tiny(corpus, tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists()
 
 
 def test_no_part_of_the_names_has_what_another_has():

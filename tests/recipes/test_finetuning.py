@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_transformer import models
+from keras_transformer import data, models
 from keras_transformer.checkpoints import model_weights
 from recipes import answer, classify, embed, finetuning, names, runs, sentences, splits, tag
 
@@ -52,6 +52,15 @@ def test_schedule_counts_the_optimizers_steps(kind, tmp_path):
     rate = finetuning.make_schedule(settings, updates=20)
     assert [float(rate(n)) for n in (9, 10, 11)] == pytest.approx([1e-3] * 3)  # the fourth
     assert float(rate(0)) == pytest.approx(2.5e-4) and float(rate(59)) < 5e-4
+
+
+def test_fingerprint_tells_what_the_model_is_to_learn():
+    def of(ids=((5, 6), (7,)), targets=(0, 1), labels=("a", "b")):
+        batches = data.RecordBatches(ids, labels=targets, batch_size=1)
+        return finetuning.fingerprint(data.AccumulatedBatches(batches), labels)
+
+    others = [of(ids=((5, 6), (8,))), of(targets=(1, 0)), of(labels=("a", "c")), of(labels=None)]
+    assert of() == of() and len({of(), *others}) == 5
 
 
 def small(kind=models.EncoderConfig):
