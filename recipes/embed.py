@@ -106,6 +106,8 @@ def main(settings):
     embedder = tasks.TextEmbedder(model, tokenizer, settings.max_length)
     batches = plan_batches(settings, embedder, train)
     valid_batches = plan_batches(settings, embedder, valid, shuffle=False)
+    if test is not None:
+        plan_batches(settings, embedder, test, shuffle=False)  # what is wrong, now
     print(batches.describe())
     loss = training.ContrastiveLoss(len(train.sides), settings.scale, settings.symmetric)
     finetuning.compile_model(settings, model, batches, loss)
@@ -148,6 +150,8 @@ def read_examples(settings, path):
     ]
     read = data.read_pairs if len(columns) == 2 else data.read_triples
     found = read(path, columns, header=settings.header)
+    if found.num_blank:
+        print(f"{path}: {found.num_blank:,} records with a blank text were left out")
     return Examples(list(found), lambda n: f"{path}:{found.lines[n]}")
 
 
