@@ -174,8 +174,15 @@ def read_corpus(settings):
             "clinc150": read_clinc150,
         }[settings.corpus](settings.data_dir)
     if valid is None:
-        train, valid = splits.hold_out(train, settings.seed)
+        train, valid = splits.hold_out(train, settings.seed, labels=labels_of(settings, train))
     return train, valid, test
+
+
+def labels_of(settings, examples):
+    """The labels of each example as a list; None where these are numbers."""
+    if settings.problem == "single_label":
+        return [[label] for label in examples.targets]
+    return examples.targets if settings.problem == "multi_label" else None
 
 
 def of_names(part):

@@ -149,7 +149,8 @@ def read_corpus(settings):
     else:
         train, valid, test = read_slots(settings.data_dir / "train_0.json"), None, None
     if valid is None:
-        train, valid = splits.hold_out(train, settings.seed)
+        types = [[span.label for span in spans] for spans in train.spans]
+        train, valid = splits.hold_out(train, settings.seed, labels=types)
     return train, valid, test
 
 

@@ -153,6 +153,27 @@ def test_what_is_wrong_with_a_file_is_said_before_training(corpus, tmp_path, nam
     assert not settings.run_dir.exists()
 
 
+@pytest.mark.parametrize("problem", ["single_label", "multi_label"])
+def test_every_label_stays_in_the_training_part(tmp_path, problem):
+    """Also where two records share a rare label: one of them may go."""
+    rows = [*rows_of(60, 0), *(f"a thing,rare{n // 2}" for n in range(40))]
+    if problem == "multi_label":
+        rows = [*(row.replace(",", ',"common,') + '"' for row in rows), "a saw,"]
+    write(tmp_path / "train.csv", rows)
+    settings = tiny(tmp_path, tmp_path / "run", problem=problem)
+    train, valid, _ = classify.read_corpus(settings)
+    labels = classify.learn_labels(settings, train)
+    assert len(valid) == 10 and len(labels) == 22 + (problem == "multi_label")
+    known = set(labels.names)
+    assert all(set(own) <= known for own in classify.labels_of(settings, valid))
+
+
+def test_records_of_labels_of_their_own_are_not_held_out(tmp_path):
+    write(tmp_path / "train.csv", [f"a thing,label{n}" for n in range(20)])
+    with pytest.raises(ValueError, match="none of 20 records can be kept .* add a val file"):
+        classify.read_corpus(tiny(tmp_path, tmp_path / "run"))
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
