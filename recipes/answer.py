@@ -30,7 +30,7 @@ from keras_transformer import explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.models.encoder_heads import span_loss
 from keras_transformer.tasks.long_texts import make_windows
-from recipes import attention_maps, finetuning, runs, sentences, splits
+from recipes import attention_maps, command_line, finetuning, runs, sentences, splits
 from recipes.questions import Questions, hold_out, read_questions
 
 AROUND = 120  # characters of a context that the report shows on each side of an answer
@@ -80,9 +80,11 @@ PRESETS = {
 }
 
 
+@command_line.saying_flags()
 def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
     finetuning.check(settings)
+    finetuning.check_data_dir(settings, made="sentences")
     watch = runs.Stopwatch()
     report = explain.Report(f"Answers: {settings.run_dir.name}", __doc__.split("\n")[0])
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)

@@ -20,7 +20,7 @@ from keras_transformer.checkpoints import assign_weights, load_model_weights, mo
 from keras_transformer.checkpoints.hub import find_folder
 from keras_transformer.checkpoints.sentence_transformers import read_modules
 from recipes import runs
-from recipes.encoders import load_model
+from recipes.encoders import load_model, train_word_pieces
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class FineTuning:
     """Folder, or name on the Hugging Face hub, to start from; none: a small new model."""
 
     vocab_size: int = 4000
-    """WordPiece vocabulary of a new model."""
+    """WordPiece vocabulary of a new model, at most: a small text fills less."""
     num_layers: int = 2
     """Blocks of a new model."""
     hidden_dim: int = 128
@@ -80,7 +80,7 @@ class FineTuning:
     average: int = 1
     """Number of last fit-epochs whose weights are averaged."""
     patience: int | None = None
-    """Stop after so many epochs without a better score, and take the best; none: never."""
+    """Stop after so many epochs without a better score, from 1, and take the best; none: never."""
 
     mixed_precision: bool = False
     """Compute in bfloat16."""
@@ -107,6 +107,19 @@ def check(settings):
         raise ValueError("ema and average are two ways to average the weights; choose one.")
     if settings.ema is not None and not 0 < settings.ema < 1:
         raise ValueError(f"ema must be between 0 and 1; got {settings.ema}.")
+    if settings.patience is not None and settings.patience < 1:
+        raise ValueError(
+            f"patience must be at least 1, or None for no early stop; got {settings.patience}."
+        )
+
+
+def check_data_dir(settings, made):
+    """Refuses a folder of data beside the corpus `made` on the spot, which would pass it over."""
+    if settings.corpus == made and settings.data_dir is not None:
+        raise ValueError(
+            f"--data-dir must be left out, as corpus {made!r} is made on the spot; "
+            f"got {settings.data_dir}. The preset `files` takes your own."
+        )
 
 
 # The start
@@ -116,7 +129,7 @@ def make_tokenizer(settings, lines):
     """The checkpoint's; or WordPiece, learned from the training text, accents and case kept."""
     if settings.from_checkpoint is not None:
         return text.Tokenizer.load(read_modules(find_folder(settings.from_checkpoint))[0])
-    return text.WordPieceTokenizer.train([lines], settings.vocab_size, lowercase=False)
+    return train_word_pieces(lines, settings.vocab_size)
 
 
 def make_model(settings, head, tokenizer, **arguments):

@@ -153,6 +153,22 @@ def test_what_is_wrong_with_a_file_is_said_before_training(corpus, tmp_path, nam
     assert not settings.run_dir.exists()
 
 
+def test_lists_of_labels_that_are_all_empty_are_refused(tmp_path):
+    write(tmp_path / "train.csv", ["a saw,", "an axe,"] * 10)
+    settings = tiny(tmp_path, tmp_path / "run", problem="multi_label")
+    with pytest.raises(ValueError, match=r"train\.csv:\d+: column 'label' has no label"):
+        classify.main(settings)
+
+
+@pytest.mark.parametrize("row", [1, "ab", ["t", 5], ["t"], None, {"t": 1, "u": 2}])
+def test_clinc_rows_that_are_no_texts_with_intent_are_named(tmp_path, row):
+    rows = [["hello", "greeting"], row]
+    (tmp_path / "train_val.json").write_text(json.dumps({"train": rows[:1], "val": rows}), "utf-8")
+    message = r"train_val\.json: val\[1\]: expected \[text, intent\], both texts; got"
+    with pytest.raises(ValueError, match=message):
+        classify.read_clinc150(tmp_path)
+
+
 @pytest.mark.parametrize("problem", ["single_label", "multi_label"])
 def test_every_label_stays_in_the_training_part(tmp_path, problem):
     """Also where two records share a rare label: one of them may go."""
@@ -179,9 +195,12 @@ def test_records_of_labels_of_their_own_are_not_held_out(tmp_path):
     [
         ({"data_dir": None}, "--data-dir is missing"),
         ({"text_column": "sentence"}, r"train\.csv:1: no column 'sentence'"),
+        ({"text_column": "sentence"}, "pass --no-header and columns by number"),
         ({"header": False}, "columns must be numbers from 0 with --no-header; got 'text'"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"ema": 0.9, "average": 2}, "choose one"),
+        ({"patience": 0}, "patience must be at least 1, or None for no early stop; got 0"),
+        ({"balance": True, "problem": "regression"}, "balance is for problem 'single_label' alone"),
         ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps must be at least 1"),
         ({"gradient_accumulation_steps": 9}, "steps must be at most 8, the batches of all epochs"),
     ],
