@@ -26,11 +26,12 @@ from typing import Literal
 import keras
 import numpy as np
 
-from keras_transformer import data, explain, models, tasks, training
+from keras_transformer import explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.models.encoder_heads import span_loss
 from keras_transformer.tasks.long_texts import make_windows
-from recipes import attention_maps, finetuning, runs, sentences, splits
+from recipes import attention_maps, command_line, finetuning, runs, sentences, splits
+from recipes.questions import Questions, hold_out, read_questions
 
 AROUND = 120  # characters of a context that the report shows on each side of an answer
 
@@ -79,15 +80,18 @@ PRESETS = {
 }
 
 
+@command_line.saying_flags()
 def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
     finetuning.check(settings)
+    finetuning.check_data_dir(settings, made="sentences")
     watch = runs.Stopwatch()
     report = explain.Report(f"Answers: {settings.run_dir.name}", __doc__.split("\n")[0])
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
     train, valid, test = read_corpus(settings)
     if train is None:
         answerer = load_answerer(settings)
+        check_questions(settings, answerer, test)
     else:
         texts = [x for question in train for x in (question.question, question.context)]
         tokenizer = finetuning.make_tokenizer(settings, texts)
@@ -95,6 +99,8 @@ def main(settings):
         answerer = tasks.QuestionAnswerer(model, tokenizer, settings.max_length)
         batches = plan_batches(settings, answerer, train)
         valid_batches = plan_batches(settings, answerer, valid, shuffle=False)
+        if test is not None:
+            check_questions(settings, answerer, test)  # what is wrong, now
         print(batches.describe())
         finetuning.compile_model(settings, model, batches, SpanLoss())
         score = functools.partial(evaluate, settings, answerer, valid)
@@ -130,34 +136,21 @@ def read_corpus(settings):
     """Questions for training, validation and test; None where there are none."""
     if settings.corpus == "sentences":
         sizes, seeds = (40_000, 500, 1_000), (3 * settings.seed + part for part in range(3))
-        return [sentences.asked(*part) for part in zip(sizes, seeds, strict=True)]
+        parts = (sentences.asked(*part) for part in zip(sizes, seeds, strict=True))
+        return [Questions(part, "sentences") for part in parts]
     if settings.corpus == "files":
-        train, valid, test = splits.read_splits(settings.data_dir, (".json",), data.read_squad)
+        train, valid, test = splits.read_splits(settings.data_dir, (".json",), read_questions)
     elif settings.data_dir is None:
         raise ValueError(f"--data-dir is missing: the folder with {settings.corpus}'s files")
     elif settings.corpus == "xquad":
-        train, valid, test = None, None, data.read_squad(settings.data_dir / "xquad.en.json")
+        train, valid, test = None, None, read_questions(settings.data_dir / "xquad.en.json")
     else:
         version = "2.0" if (settings.data_dir / "train-v2.0.json").exists() else "1.1"
         paths = (settings.data_dir / f"{part}-v{version}.json" for part in ("train", "dev"))
-        train, valid, test = *map(data.read_squad, paths), None
+        train, valid, test = *map(read_questions, paths), None
     if valid is None and train is not None:
         train, valid = hold_out(train, settings.seed)
     return train, valid, test
-
-
-def hold_out(questions, seed, share=0.1):
-    """Questions without those on a share of the contexts, and these."""
-    contexts = sorted({question.context for question in questions})
-    size = max(1, int(share * len(contexts)))
-    if size >= len(contexts):
-        raise ValueError("the training data have one context alone: none is left for validation")
-    order = np.random.default_rng(seed).permutation(len(contexts))
-    kept = {contexts[i] for i in order[:size]}
-    parts = [], []
-    for question in questions:
-        parts[question.context in kept].append(question)
-    return parts
 
 
 def load_answerer(settings):
@@ -185,22 +178,29 @@ class SpanLoss(keras.losses.Loss):
         return span_loss(y_true, y_pred)
 
 
+def check_questions(settings, answerer, questions):
+    """The tokens of all questions; those that are too long are cut, or refused with their file."""
+    asked = answerer.tokenizer.encode([question.question for question in questions])
+    limit = answerer.max_question_length
+    for question, ids in zip(questions, asked, strict=True):
+        if len(ids) > limit and not settings.truncate:
+            raise ValueError(
+                f"{questions.where(question)}: {len(ids)} tokens, the limit is {limit}, a sixth of "
+                f"max_length, {answerer.max_length}, or 64; --truncate cuts what is longer"
+            )
+    return [ids[:limit] for ids in asked]
+
+
 def plan_batches(settings, answerer, questions, shuffle=True):
     """Batches of windows, with the first and the last token of the answer; 0 where it is not."""
     tokenizer = answerer.tokenizer
-    asked = tokenizer.encode([question.question for question in questions])
+    asked = check_questions(settings, answerer, questions)
     contexts = list(dict.fromkeys(question.context for question in questions))
     tokens = dict(zip(contexts, tokenizer.encode_with_offsets(contexts), strict=True))
     overlap = answerer.check_overlap(settings.overlap)
-    limit = answerer.max_question_length
     encodings, labels = [], []
     for question, first in zip(questions, asked, strict=True):
-        if len(first) > limit and not settings.truncate:
-            raise ValueError(
-                f"question {question.id!r}: {len(first)} tokens, the limit is {limit}, a sixth of "
-                f"max_length, {settings.max_length}, or 64; --truncate cuts what is longer"
-            )
-        own, places = label_windows(answerer, question, first[:limit], tokens, overlap)
+        own, places = label_windows(answerer, question, first, tokens, overlap)
         encodings += own
         labels += places
     return finetuning.plan(

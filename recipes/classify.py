@@ -26,7 +26,7 @@ import numpy as np
 from keras_transformer import data, explain, models, tasks
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.data.json_lines import read_json
-from recipes import attention_maps, finetuning, names, runs, splits
+from recipes import attention_maps, command_line, finetuning, names, runs, splits
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 METRIC = {"single_label": "accuracy", "multi_label": "micro_f1", "regression": "spearman"}
@@ -49,9 +49,9 @@ class Settings(finetuning.FineTuning):
     header: bool = True
     """Whether the first line of CSV and TSV names the columns."""
     balance: bool = False
-    """Give each class the same weight in the loss, however many records it has."""
-    pooling: Literal["first", "mean", "max"] = "first"
-    """Which tokens a text is classified by."""
+    """Give each class the same weight in the loss, however many records it has (single labels)."""
+    pooling: Literal["first", "mean", "max"] | None = None
+    """Which tokens a text is classified by; none: the checkpoint's, or the first of a new model."""
 
 
 FINE_TUNING = dict(learning_rate=5e-5, max_length=128, epochs=3, num_shapes=8)
@@ -121,9 +121,10 @@ class Examples:
         return found
 
 
+@command_line.saying_flags()
 def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
-    finetuning.check(settings)
+    check(settings)
     watch = runs.Stopwatch()
     report = explain.Report(f"Classification: {settings.run_dir.name}", __doc__.split("\n")[0])
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
@@ -155,6 +156,14 @@ def main(settings):
     print(f"{split} {metric}: {scores[metric]:.4f}")
 
 
+def check(settings):
+    """Refuses settings that contradict each other, before anything is read."""
+    finetuning.check(settings)
+    finetuning.check_data_dir(settings, made="names")
+    if settings.balance and settings.problem != "single_label":
+        raise ValueError(f"balance is for problem 'single_label' alone; got {settings.problem!r}.")
+
+
 # Data
 
 
@@ -174,8 +183,15 @@ def read_corpus(settings):
             "clinc150": read_clinc150,
         }[settings.corpus](settings.data_dir)
     if valid is None:
-        train, valid = splits.hold_out(train, settings.seed)
+        train, valid = splits.hold_out(train, settings.seed, labels=labels_of(settings, train))
     return train, valid, test
+
+
+def labels_of(settings, examples):
+    """The labels of each example as a list; None where these are numbers."""
+    if settings.problem == "single_label":
+        return [[label] for label in examples.targets]
+    return examples.targets if settings.problem == "multi_label" else None
 
 
 def of_names(part):
@@ -227,8 +243,13 @@ def read_clinc150(folder):
     found = []
     for part in ("train", "val"):
         rows = parts.get(part) if isinstance(parts, dict) else None
-        if not rows or any(len(row) != 2 for row in rows):
+        if not isinstance(rows, list) or not rows:
             raise ValueError(f"{path}: expected {part!r}, a list of [text, intent]")
+        for n, row in enumerate(rows):
+            if not isinstance(row, list) or [type(value) for value in row] != [str, str]:
+                raise ValueError(
+                    f"{path}: {part}[{n}]: expected [text, intent], both texts; got {row!r:.80}"
+                )
         texts, intents = map(list, zip(*rows, strict=True))
         found.append(Examples(texts, None, intents, f"{path}: {part}[{{}}]".format))
     return *found, None
@@ -251,6 +272,11 @@ def learn_labels(settings, train):
     """The labels of the training set, which are all that there may be."""
     if settings.problem == "regression":
         return data.Labels((settings.label_column,))
+    if not any(train.targets):
+        raise ValueError(
+            f"{train.where(0)}: column {settings.label_column!r} has no label, here and in all "
+            "other records of the training data"
+        )
     labels = data.Labels.of(train.targets)
     if settings.problem == "single_label" and len(labels) < 2:
         raise ValueError(f"the training data have one label alone, {labels.names[0]!r}")
@@ -260,7 +286,7 @@ def learn_labels(settings, train):
 def make_model(settings, tokenizer, labels):
     """A classifier over the checkpoint's encoder, or over a new one."""
     arguments = {"num_classes": len(labels), "problem": settings.problem, "labels": labels.names}
-    if settings.from_checkpoint is None:
+    if settings.pooling is not None:
         arguments["pooling"] = settings.pooling
     return finetuning.make_model(settings, models.SequenceClassifier, tokenizer, **arguments)
 

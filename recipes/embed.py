@@ -25,7 +25,7 @@ import numpy as np
 
 from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
-from recipes import attention_maps, dates, finetuning, names, runs, splits
+from recipes import attention_maps, command_line, dates, finetuning, names, runs, splits
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 
@@ -44,8 +44,8 @@ class Settings(finetuning.FineTuning):
     """Factor on cosines: 1 / temperature."""
     symmetric: bool = True
     """Whether partners look for their anchors, too."""
-    pooling: Literal["first", "mean", "max"] = "mean"
-    """Which tokens make the vector of a new model."""
+    pooling: Literal["first", "mean", "max"] | None = None
+    """Which tokens make the vector; none: the checkpoint's, or the mean in a new model."""
 
 
 PRESETS = {
@@ -88,9 +88,11 @@ class Examples:
         return Examples(sides, lambda n: self.where(numbers[n]))
 
 
+@command_line.saying_flags()
 def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
     finetuning.check(settings)
+    finetuning.check_data_dir(settings, made="meanings")
     if settings.gradient_accumulation_steps > 1:
         raise ValueError(
             "gradient_accumulation_steps must be 1: texts are told from others of their batch, and "
@@ -101,11 +103,13 @@ def main(settings):
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
     train, valid, test = read_corpus(settings)
     tokenizer = finetuning.make_tokenizer(settings, [text for side in train.sides for text in side])
-    arguments = {} if settings.from_checkpoint else {"pooling": settings.pooling}
+    arguments = {} if settings.pooling is None else {"pooling": settings.pooling}
     model = finetuning.make_model(settings, models.SentenceEmbedder, tokenizer, **arguments)
     embedder = tasks.TextEmbedder(model, tokenizer, settings.max_length)
     batches = plan_batches(settings, embedder, train)
     valid_batches = plan_batches(settings, embedder, valid, shuffle=False)
+    if test is not None:
+        plan_batches(settings, embedder, test, shuffle=False)  # what is wrong, now
     print(batches.describe())
     loss = training.ContrastiveLoss(len(train.sides), settings.scale, settings.symmetric)
     finetuning.compile_model(settings, model, batches, loss)
@@ -148,6 +152,8 @@ def read_examples(settings, path):
     ]
     read = data.read_pairs if len(columns) == 2 else data.read_triples
     found = read(path, columns, header=settings.header)
+    if found.num_blank:
+        print(f"{path}: {found.num_blank:,} records with a blank text were left out")
     return Examples(list(found), lambda n: f"{path}:{found.lines[n]}")
 
 

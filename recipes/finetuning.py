@@ -7,35 +7,20 @@ step over several batches is that of one large batch.
 
 import contextlib
 import dataclasses
+import hashlib
 import pathlib
 import warnings
 from typing import Literal
 
 import keras
+import numpy as np
 
 from keras_transformer import data, models, text, training
-from keras_transformer.checkpoints import (
-    assign_weights,
-    load_model_weights,
-    load_weights,
-    model_weights,
-)
+from keras_transformer.checkpoints import assign_weights, load_model_weights, model_weights
 from keras_transformer.checkpoints.hub import find_folder
-from keras_transformer.checkpoints.pretrained import MODEL_TYPE, read_fields
-from keras_transformer.checkpoints.published import CONFIG
-from keras_transformer.checkpoints.sentence_transformers import MODULES, read_modules
-from keras_transformer.checkpoints.tensor_files import WEIGHTS
+from keras_transformer.checkpoints.sentence_transformers import read_modules
 from recipes import runs
-
-ENCODERS = (
-    "TransformerEncoder",
-    "MaskedLM",
-    "ReplacedTokenDetector",
-    "SequenceClassifier",
-    "TokenClassifier",
-    "SpanExtractor",
-    "SentenceEmbedder",
-)
+from recipes.encoders import load_model, train_word_pieces
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +35,7 @@ class FineTuning:
     """Folder, or name on the Hugging Face hub, to start from; none: a small new model."""
 
     vocab_size: int = 4000
-    """WordPiece vocabulary of a new model."""
+    """WordPiece vocabulary of a new model, at most: a small text fills less."""
     num_layers: int = 2
     """Blocks of a new model."""
     hidden_dim: int = 128
@@ -95,7 +80,7 @@ class FineTuning:
     average: int = 1
     """Number of last fit-epochs whose weights are averaged."""
     patience: int | None = None
-    """Stop after so many epochs without a better score, and take the best; none: never."""
+    """Stop after so many epochs without a better score, from 1, and take the best; none: never."""
 
     mixed_precision: bool = False
     """Compute in bfloat16."""
@@ -111,12 +96,30 @@ def check(settings):
     """Refuses settings that contradict each other, before anything is read."""
     if settings.epochs < 1:
         raise ValueError(f"epochs must be at least 1; got {settings.epochs}.")
+    if settings.gradient_accumulation_steps < 1:
+        raise ValueError(
+            "gradient_accumulation_steps must be at least 1; "
+            f"got {settings.gradient_accumulation_steps}."
+        )
     if not 0 <= settings.warmup < 1:
         raise ValueError(f"warmup must be at least 0 and less than 1; got {settings.warmup}.")
     if settings.ema is not None and settings.average > 1:
         raise ValueError("ema and average are two ways to average the weights; choose one.")
     if settings.ema is not None and not 0 < settings.ema < 1:
         raise ValueError(f"ema must be between 0 and 1; got {settings.ema}.")
+    if settings.patience is not None and settings.patience < 1:
+        raise ValueError(
+            f"patience must be at least 1, or None for no early stop; got {settings.patience}."
+        )
+
+
+def check_data_dir(settings, made):
+    """Refuses a folder of data beside the corpus `made` on the spot, which would pass it over."""
+    if settings.corpus == made and settings.data_dir is not None:
+        raise ValueError(
+            f"--data-dir must be left out, as corpus {made!r} is made on the spot; "
+            f"got {settings.data_dir}. The preset `files` takes your own."
+        )
 
 
 # The start
@@ -126,7 +129,7 @@ def make_tokenizer(settings, lines):
     """The checkpoint's; or WordPiece, learned from the training text, accents and case kept."""
     if settings.from_checkpoint is not None:
         return text.Tokenizer.load(read_modules(find_folder(settings.from_checkpoint))[0])
-    return text.WordPieceTokenizer.train([lines], settings.vocab_size, lowercase=False)
+    return train_word_pieces(lines, settings.vocab_size)
 
 
 def make_model(settings, head, tokenizer, **arguments):
@@ -155,32 +158,6 @@ def make_model(settings, head, tokenizer, **arguments):
         pad_id=tokenizer.pad_id,
     )
     return head(config, **arguments)
-
-
-def load_model(name, head, arguments):
-    """A head over the encoder of a checkpoint, whatever head that had."""
-    root = find_folder(name)
-    folder = read_modules(root)[0]  # in sentence-transformers' layout that of the encoder
-    fields = read_fields(folder / CONFIG)
-    is_embedder = head is models.SentenceEmbedder and (root / MODULES).is_file()
-    if is_embedder or fields.get("model_type") != MODEL_TYPE:
-        return head.from_pretrained(root if is_embedder else folder, **arguments)
-    kind = fields.get("architectures", ["nothing"])[0]
-    if kind not in ENCODERS:
-        raise ValueError(f"{folder} holds a {kind}; expected one of {', '.join(ENCODERS)}")
-    ours = {k: v for k, v in fields.items() if k in models.EncoderConfig.__dataclass_fields__}
-    model = head(models.EncoderConfig.from_dict(ours), **arguments)
-    prefix = "backbone/" if kind == "TransformerEncoder" else ""
-    found = {f"{prefix}{k}": v for k, v in load_weights(folder / WEIGHTS).items()}
-    weights = model_weights(model)
-    kept = {k: v for k, v in found.items() if k in weights and v.shape == weights[k].shape}
-    new = sorted(weights.keys() - kept.keys())
-    if any(k.startswith("backbone/") for k in new):
-        raise ValueError(f"{folder / WEIGHTS} lacks weights of the encoder: {new}")
-    if new:
-        print(f"new weights, not from {folder}: {', '.join(new)}")
-    assign_weights(model, weights | kept)
-    return model
 
 
 def encode(settings, tokenizer, texts, pairs, where, offsets=False):
@@ -225,8 +202,14 @@ def plan(settings, tokenizer, model, encodings, shuffle=True, **targets):
 
 
 def num_updates(settings, batches):
-    """Steps of the optimizer."""
-    return settings.epochs * len(batches) // settings.gradient_accumulation_steps
+    """Steps of the optimizer, at least one."""
+    total = settings.epochs * len(batches)
+    if total < settings.gradient_accumulation_steps:
+        raise ValueError(
+            f"gradient_accumulation_steps must be at most {total}, the batches of all epochs; got "
+            f"{settings.gradient_accumulation_steps}, with which nothing would be learned."
+        )
+    return total // settings.gradient_accumulation_steps
 
 
 def make_schedule(settings, updates):
@@ -325,6 +308,7 @@ def fit(settings, task, batches, valid, score, monitor, mode="max", may_change=(
             **runs.identity(settings, *free.split(), *may_change),
             "tokenizer": task.tokenizer.fingerprint,
             "batches": len(batches),
+            "data": fingerprint(batches, getattr(task, "labels", None)),
         },
         callbacks=[
             training.Throughput(lambda step: count_tokens(batches, step)),
@@ -336,11 +320,30 @@ def fit(settings, task, batches, valid, score, monitor, mode="max", may_change=(
         kept=kept,
         validation_data=valid,
     )
+    if best.model is None:  # Keras gives callbacks their model when it trains
+        print(f"{run} holds the finished run: nothing is left to train")
     if settings.patience:
         load_model_weights(model, best.path)
     else:
         assign_weights(model, weights(), "the run's weights")
     return earlier
+
+
+def fingerprint(batches, labels=None):
+    """The sha256 of the training data as the model sees them: inputs, targets, names of labels.
+
+    A run is gone on with by the same command, whatever its files hold by then; corrected ones make
+    another run. Weights are left out: they follow from targets and settings, and their sums of
+    floats may differ from machine to machine in the last digit.
+    """
+    digest = hashlib.sha256(repr(labels and list(labels)).encode())
+    for step in range(len(batches)):
+        x, *targets = batches.batch(0, step)[:2]
+        for name, array in [*sorted(x.items()), *(("targets", y) for y in targets)]:
+            array = np.ascontiguousarray(array)
+            digest.update(f"{name} {array.shape} {array.dtype.str}".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """Training, validation and test data: their files, and what is done where one is missing."""
 
+import collections
+
 import numpy as np
 
 
@@ -48,16 +50,33 @@ def column_number(column):
     return int(column)
 
 
-def hold_out(examples, seed, share=0.1):
+def hold_out(examples, seed, share=0.1, labels=None):
     """Examples without a share of them, drawn at random, and that share.
 
     Args:
         examples: with `take(numbers)` and a length.
         seed: of the draw.
         share: between 0 and 1.
+        labels: a collection of labels for each example; the last example of a label stays, so that
+            all that validation asks for can be learned. None: any example may be drawn.
+
+    Raises:
+        ValueError: there are too few examples, or each is the last one of a label.
     """
     order = np.random.default_rng(seed).permutation(len(examples))
     size = max(1, int(share * len(examples)))
     if size >= len(examples):
         raise ValueError(f"{len(examples)} records are too few to keep some for validation")
-    return examples.take(sorted(order[size:])), examples.take(sorted(order[:size]))
+    labels = [set() if labels is None else set(labels[n]) for n in range(len(examples))]
+    left = collections.Counter(label for own in labels for label in own)
+    held = []
+    for n in order:
+        if len(held) < size and all(left[label] > 1 for label in labels[n]):
+            held.append(n)
+            left.subtract(labels[n])
+    if not held:
+        raise ValueError(
+            f"none of {len(examples)} records can be kept for validation: each has a label that no "
+            "other has; add a val file"
+        )
+    return examples.take(sorted(set(order) - set(held))), examples.take(sorted(held))

@@ -24,7 +24,7 @@ from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.data.json_lines import read_json
 from keras_transformer.tasks.long_texts import group_words, trimmed
-from recipes import attention_maps, dates, finetuning, runs, sentences, splits
+from recipes import attention_maps, command_line, dates, finetuning, runs, sentences, splits
 
 SUFFIXES = (".conll", ".iob", ".txt", ".jsonl")
 IGNORED = -100
@@ -93,9 +93,11 @@ class Examples:
         return Examples(texts, spans, lambda n: self.where(numbers[n]))
 
 
+@command_line.saying_flags()
 def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
     finetuning.check(settings)
+    finetuning.check_data_dir(settings, made="sentences")
     watch = runs.Stopwatch()
     report = explain.Report(f"Entities: {settings.run_dir.name}", __doc__.split("\n")[0])
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
@@ -149,7 +151,8 @@ def read_corpus(settings):
     else:
         train, valid, test = read_slots(settings.data_dir / "train_0.json"), None, None
     if valid is None:
-        train, valid = splits.hold_out(train, settings.seed)
+        types = [[span.label for span in spans] for spans in train.spans]
+        train, valid = splits.hold_out(train, settings.seed, labels=types)
     return train, valid, test
 
 

@@ -80,6 +80,9 @@ class LayerwiseAdamW(keras.optimizers.Adam):
 
         x ← x - lr·m·(λ x + m̂ / (√v̂ + ε)),  m the weight's factor
 
+    With `use_ema`, the average moves when the weights do: not with batches whose gradients are
+    only accumulated, so that k batches are averaged as the one large batch that they stand for.
+
     Args:
         learning_rate: a number or a schedule.
         multipliers: {name of a weight: factor} of all weights, such as `layer_multipliers` gives;
@@ -126,6 +129,18 @@ class LayerwiseAdamW(keras.optimizers.Adam):
             shrink = ops.cast(rate * self.decay, variable.dtype)
             self.assign_sub(variable, ops.multiply(variable, shrink))
         super().update_step(gradient, variable, rate)
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        # Keras's own moves with every batch. It calls this before it counts the batch.
+        steps = self.gradient_accumulation_steps or 1
+        is_update = ops.equal((self._iterations + 1) % steps, 0)
+        momentum = ops.where(is_update, self.ema_momentum, 1.0)
+        momentum = ops.where(ops.equal(self.iterations, 0), 0.0, momentum)  # begins as the weights
+        averages = self._model_variables_moving_average
+        for variable, average in zip(trainable_variables, averages, strict=True):
+            if average is not None:
+                kept = ops.cast(momentum, average.dtype)
+                average.assign(kept * average + (1 - kept) * variable)
 
     def get_config(self):
         return {

@@ -43,7 +43,7 @@ def tiny(folder, run_dir, **changes):
         num_layers=1,
         hidden_dim=16,
         num_heads=2,
-        max_length=192,
+        max_length=240,
         batch_size=16,
         num_shapes=1,
         epochs=1,
@@ -151,7 +151,7 @@ def test_question_without_answer_points_to_the_first_token():
     [
         ({"data_dir": None}, "--data-dir is missing"),
         ({"corpus": "xquad"}, "--from-checkpoint is missing"),
-        ({"max_length": 12}, r"question '5-\d+': \d+ tokens, the limit is 2"),
+        ({"max_length": 12}, r"train\.json: question '5-\d+': \d+ tokens, the limit is 2"),
     ],
 )
 def test_wrong_settings_are_refused_before_training(corpus, tmp_path, changes, message):
@@ -160,6 +160,17 @@ def test_wrong_settings_are_refused_before_training(corpus, tmp_path, changes, m
     with pytest.raises(ValueError, match=message):
         answer.main(settings)
     assert not settings.run_dir.exists()
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_overlong_question_is_refused_before_training(corpus, tmp_path, part, monkeypatch):
+    questions = sentences.asked(2, 7, unanswerable=0.0)
+    long = questions[1]._replace(question="who " * 80)
+    (tmp_path / "train.json").write_text((corpus / "train.json").read_text("utf-8"), "utf-8")
+    (tmp_path / f"{part}.json").write_text(squad([questions[0], long]), "utf-8")
+    monkeypatch.setattr(answer.finetuning, "fit", None)
+    with pytest.raises(ValueError, match=rf"{part}\.json: question '7-1': .*--truncate cuts"):
+        answer.main(tiny(tmp_path, tmp_path / "run"))
 
 
 def test_answer_that_is_not_where_it_is_said_is_named(tmp_path):
@@ -174,7 +185,7 @@ def test_answer_that_is_not_where_it_is_said_is_named(tmp_path):
 def test_held_out_contexts_are_not_trained_on():
     questions = sentences.asked(40, 1) + sentences.asked(40, 1)
     questions = [q._replace(id=str(n)) for n, q in enumerate(questions)]
-    train, valid = answer.hold_out(questions, seed=2)
+    train, valid = answer.hold_out(answer.Questions(questions, "train.json"), seed=2)
     assert len(valid) == 8 and not {q.context for q in train} & {q.context for q in valid}
 
 

@@ -72,12 +72,26 @@ def test_run_learns_and_its_folder_opens_as_classifier(run):
         assert heading in report
 
 
-def test_finished_run_is_not_trained_again(run):
+def test_finished_run_is_not_trained_again(run, capsys):
     before = (run.run_dir / "metrics.jsonl").read_bytes()
     scores = json.loads((run.run_dir / "scores.json").read_text())
     classify.main(run)
+    assert "holds the finished run: nothing is left to train" in capsys.readouterr().out
     assert (run.run_dir / "metrics.jsonl").read_bytes() == before
     assert json.loads((run.run_dir / "scores.json").read_text())["accuracy"] == scores["accuracy"]
+
+
+def test_run_of_other_labels_is_not_taken_for_this_one(run, corpus, tmp_path):
+    """Of the same ids in the same order, so that nothing but the names tells them apart."""
+    for path in corpus.iterdir():
+        corrected = path.read_text("utf-8").replace(",tool", ",utensil")
+        (tmp_path / path.name).write_text(corrected, "utf-8")
+    before = (run.run_dir / "config.json").read_bytes()
+    with pytest.raises(
+        ValueError, match=r"another configuration(.|\n)*  data: '[0-9a-f]{64}' there"
+    ):
+        classify.main(dataclasses.replace(run, data_dir=tmp_path))
+    assert (run.run_dir / "config.json").read_bytes() == before
 
 
 @pytest.mark.slow
@@ -139,19 +153,62 @@ def test_what_is_wrong_with_a_file_is_said_before_training(corpus, tmp_path, nam
     assert not settings.run_dir.exists()
 
 
+def test_lists_of_labels_that_are_all_empty_are_refused(tmp_path):
+    write(tmp_path / "train.csv", ["a saw,", "an axe,"] * 10)
+    settings = tiny(tmp_path, tmp_path / "run", problem="multi_label")
+    with pytest.raises(ValueError, match=r"train\.csv:\d+: column 'label' has no label"):
+        classify.main(settings)
+
+
+@pytest.mark.parametrize("row", [1, "ab", ["t", 5], ["t"], None, {"t": 1, "u": 2}])
+def test_clinc_rows_that_are_no_texts_with_intent_are_named(tmp_path, row):
+    rows = [["hello", "greeting"], row]
+    (tmp_path / "train_val.json").write_text(json.dumps({"train": rows[:1], "val": rows}), "utf-8")
+    message = r"train_val\.json: val\[1\]: expected \[text, intent\], both texts; got"
+    with pytest.raises(ValueError, match=message):
+        classify.read_clinc150(tmp_path)
+
+
+@pytest.mark.parametrize("problem", ["single_label", "multi_label"])
+def test_every_label_stays_in_the_training_part(tmp_path, problem):
+    """Also where two records share a rare label: one of them may go."""
+    rows = [*rows_of(60, 0), *(f"a thing,rare{n // 2}" for n in range(40))]
+    if problem == "multi_label":
+        rows = [*(row.replace(",", ',"common,') + '"' for row in rows), "a saw,"]
+    write(tmp_path / "train.csv", rows)
+    settings = tiny(tmp_path, tmp_path / "run", problem=problem)
+    train, valid, _ = classify.read_corpus(settings)
+    labels = classify.learn_labels(settings, train)
+    assert len(valid) == 10 and len(labels) == 22 + (problem == "multi_label")
+    known = set(labels.names)
+    assert all(set(own) <= known for own in classify.labels_of(settings, valid))
+
+
+def test_records_of_labels_of_their_own_are_not_held_out(tmp_path):
+    write(tmp_path / "train.csv", [f"a thing,label{n}" for n in range(20)])
+    with pytest.raises(ValueError, match="none of 20 records can be kept .* add a val file"):
+        classify.read_corpus(tiny(tmp_path, tmp_path / "run"))
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({"data_dir": None}, "--data-dir is missing"),
         ({"text_column": "sentence"}, r"train\.csv:1: no column 'sentence'"),
+        ({"text_column": "sentence"}, "pass --no-header and columns by number"),
         ({"header": False}, "columns must be numbers from 0 with --no-header; got 'text'"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"ema": 0.9, "average": 2}, "choose one"),
+        ({"patience": 0}, "patience must be at least 1, or None for no early stop; got 0"),
+        ({"balance": True, "problem": "regression"}, "balance is for problem 'single_label' alone"),
+        ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps must be at least 1"),
+        ({"gradient_accumulation_steps": 9}, "steps must be at most 8, the batches of all epochs"),
     ],
 )
 def test_wrong_settings_are_refused(corpus, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         classify.main(tiny(corpus, tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists()
 
 
 def test_no_part_of_the_names_has_what_another_has():

@@ -91,6 +91,16 @@ def test_wrong_settings_are_refused_before_training(corpus, tmp_path, changes, m
     assert not settings.run_dir.exists()
 
 
+def test_overlong_test_text_is_refused_before_training(corpus, tmp_path, monkeypatch, capsys):
+    for path in corpus.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "test.tsv").write_text(f"rot\tred\nrot\t \nblau\t{'blue ' * 30}", "utf-8")
+    monkeypatch.setattr(embed.finetuning, "fit", None)
+    with pytest.raises(ValueError, match=r"test\.tsv:3: \d+ tokens, max_length is 16; --truncate"):
+        embed.main(tiny(tmp_path, tmp_path / "run"))
+    assert "test.tsv: 1 records with a blank text were left out" in capsys.readouterr().out
+
+
 def test_meanings_of_the_parts_differ():
     parts = embed.meanings(0, sizes=(400, 100, 100))
     pairs = [set(zip(*part.sides, strict=True)) for part in parts]

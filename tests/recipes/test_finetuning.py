@@ -1,14 +1,27 @@
 """What the recipes over encoders share."""
 
+import dataclasses
 import doctest
+import functools
 
 import keras
 import numpy as np
 import pytest
 
-from keras_transformer import models
+from keras_transformer import data, models
 from keras_transformer.checkpoints import model_weights
-from recipes import answer, classify, embed, finetuning, names, runs, sentences, splits, tag
+from recipes import (
+    answer,
+    classify,
+    command_line,
+    embed,
+    finetuning,
+    names,
+    runs,
+    sentences,
+    splits,
+    tag,
+)
 
 RECIPES = {"classify": classify, "tag": tag, "answer": answer, "embed": embed}
 
@@ -54,6 +67,31 @@ def test_schedule_counts_the_optimizers_steps(kind, tmp_path):
     assert float(rate(0)) == pytest.approx(2.5e-4) and float(rate(59)) < 5e-4
 
 
+def test_fingerprint_tells_what_the_model_is_to_learn():
+    def of(ids=((5, 6), (7,)), targets=(0, 1), labels=("a", "b")):
+        batches = data.RecordBatches(ids, labels=targets, batch_size=1)
+        return finetuning.fingerprint(data.AccumulatedBatches(batches), labels)
+
+    others = [of(ids=((5, 6), (8,))), of(targets=(1, 0)), of(labels=("a", "c")), of(labels=None)]
+    assert of() == of() and len({of(), *others}) == 5
+
+
+def test_vocabulary_is_as_large_as_a_small_text_can_fill(tmp_path, capsys):
+    settings = finetuning.FineTuning(tmp_path)
+    tokenizer = finetuning.make_tokenizer(settings, ["a plum and a fig", "a saw and an axe"])
+    assert 20 < tokenizer.vocab_size < settings.vocab_size
+    said = f"fills a vocabulary of {tokenizer.vocab_size}, not of 4000 (--vocab-size)"
+    assert said in capsys.readouterr().out
+    with pytest.raises(ValueError, match="vocab_size=9 cannot hold the characters"):
+        finetuning.train_word_pieces(["a plum and a fig"], 9)
+
+
+def test_errors_say_the_flag_of_the_command_line():
+    with pytest.raises(ValueError, match="the limit is 3. --truncate cuts"):
+        with command_line.saying_flags():
+            raise ValueError("the limit is 3. truncate=True cuts what is too long.")
+
+
 def small(kind=models.EncoderConfig):
     return kind(vocab_size=30, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16)
 
@@ -72,6 +110,37 @@ def test_classifier_of_other_classes_gets_a_new_head(tmp_path):
     models.SequenceClassifier(small(), num_classes=3).save_pretrained(tmp_path)
     model = finetuning.load_model(str(tmp_path), models.SequenceClassifier, {"num_classes": 2})
     assert model(np.array([[5, 6]])).shape == (1, 2)
+
+
+@pytest.mark.parametrize("asked, expected", [(None, "max"), ("mean", "mean")])
+def test_pooling_is_the_checkpoints_or_what_is_asked_for(asked, expected, tmp_path):
+    models.SequenceClassifier(small(), num_classes=3, pooling="max").save_pretrained(tmp_path)
+    arguments = {"num_classes": 3} | ({"pooling": asked} if asked else {})
+    model = finetuning.load_model(str(tmp_path), models.SequenceClassifier, arguments)
+    assert model.pooling == expected
+
+
+@pytest.mark.filterwarnings("ignore:.* has no weights for")
+def test_pooling_that_a_published_layout_cannot_express_is_refused(tmp_path):
+    config = models.EncoderConfig.from_preset(
+        "bert-tiny", vocab_size=30, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16
+    )
+    models.TransformerEncoder(config).save_pretrained(tmp_path, family="bert")
+    load = functools.partial(finetuning.load_model, str(tmp_path), models.SequenceClassifier)
+    assert load({"num_classes": 2, "pooling": "first"}).pooling == "first"
+    with pytest.raises(ValueError, match="pooling must be None or that of .*, 'first'; got 'mean'"):
+        load({"num_classes": 2, "pooling": "mean"})
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_files_beside_a_corpus_that_is_made_on_the_spot_are_refused(name, tmp_path):
+    recipe = RECIPES[name]
+    settings = dataclasses.replace(
+        recipe.PRESETS["quickstart"][1], run_dir=tmp_path / "run", data_dir=tmp_path
+    )
+    with pytest.raises(ValueError, match="--data-dir must be left out, as corpus .* is made on"):
+        recipe.main(settings)
+    assert not settings.run_dir.exists()
 
 
 @pytest.mark.parametrize("family", [None, "gpt2"])

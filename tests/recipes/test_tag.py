@@ -100,6 +100,14 @@ def test_what_is_wrong_with_a_file_is_said_before_training(
     assert not settings.run_dir.exists()
 
 
+def test_every_type_stays_in_the_training_part(tmp_path):
+    rare = "".join(f"x{n}\tB-RARE{n}\nis\tO\n\n" for n in range(40))
+    (tmp_path / "train.conll").write_text(rare + sentences_of(60, 0), "utf-8")
+    train, valid, _ = tag.read_corpus(tiny(tmp_path, tmp_path / "run"))
+    assert (len(train), len(valid)) == (90, 10)
+    assert {span.label for spans in valid.spans for span in spans} == {"CITY"}
+
+
 def test_sentences_say_where_their_entities_are():
     found = sentences.tagged(200, languages=tag.LANGUAGES)
     labels = {span.label for spans in found.spans for span in spans}

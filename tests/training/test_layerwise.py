@@ -84,7 +84,8 @@ def test_more_blocks_than_there_are_are_refused():
         training.freeze(classifier(), num_blocks=3)
 
 
-def test_accumulated_gradients_make_the_step_of_their_mean():
+@pytest.mark.parametrize("ema", [None, 0.7])
+def test_accumulated_gradients_make_the_step_of_their_mean(ema):
     gradients = [np.array([3.0, -1.0]), np.array([1.0, 5.0]), np.array([-2.0, 0.5])]
     gradients = [g.astype("float32") for g in gradients]
     results = []
@@ -96,10 +97,25 @@ def test_accumulated_gradients_make_the_step_of_their_mean():
             weight_decay=0.3,
             global_clipnorm=1.0,
             gradient_accumulation_steps=accumulate,
+            **({} if ema is None else {"use_ema": True, "ema_momentum": ema}),
         )
         optimizer.build([variable])
         for _ in range(3):
             for gradient in gradients if accumulate else [sum(gradients) / 3]:
                 optimizer.apply([ops.convert_to_tensor(gradient)])
-        results.append(variable.numpy())
+        own = variable.numpy()
+        optimizer.finalize_variable_values([variable])  # with the average, where there is one
+        results.append([own, variable.numpy()])
+        assert np.allclose(*results[-1]) == (ema is None)
     np.testing.assert_allclose(*results, rtol=1e-5)
+
+
+def test_average_begins_as_the_weights_where_no_update_was_made():
+    variable = keras.Variable(np.array([3.0, -2.0], "float32"), name="w")
+    optimizer = training.LayerwiseAdamW(
+        0.1, use_ema=True, ema_momentum=0.9, gradient_accumulation_steps=3
+    )
+    optimizer.build([variable])
+    optimizer.apply([ops.ones(2)])
+    optimizer.finalize_variable_values([variable])
+    assert variable.numpy().tolist() == [3.0, -2.0]
