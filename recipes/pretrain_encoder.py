@@ -25,7 +25,7 @@ import numpy as np
 
 from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
-from recipes import attention_maps, finetuning, replaced_tokens, runs
+from recipes import attention_maps, finetuning, replaced_tokens, runs, whole_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,24 +195,28 @@ class Masked:
     def make(self):
         return finetuning.make_model(self.settings, models.MaskedLM, self.tokenizer)
 
+    def masking(self, **shares):
+        """What is hidden: whole words, or pieces one by one."""
+        settings, tokenizer = self.settings, self.tokenizer
+        if settings.whole_words:
+            shares |= dict(
+                continues_word=whole_words.continues_word(tokenizer),
+                ends_word=whole_words.ends_word(tokenizer),
+            )
+        special = tuple(tokenizer.special_ids)
+        return data.Masking(
+            tokenizer.vocab_size, tokenizer.mask_id, special, rate=settings.mask_rate, **shares
+        )
+
     def plan(self, ids, shuffle):
         """Batches that hide other tokens in every epoch; in validation the same ones."""
         settings, tokenizer = self.settings, self.tokenizer
-        pieces = tokenizer.pieces(range(tokenizer.vocab_size))
-        inside = np.array([piece.startswith("##") for piece in pieces])
-        masking = data.Masking(
-            tokenizer.vocab_size,
-            tokenizer.mask_id,
-            tuple(tokenizer.special_ids),
-            rate=settings.mask_rate,
-            continues_word=inside if settings.whole_words else None,
-        )
         segments = None
         if self.encoder.config.num_segments:
             segments = [[0] * len(each) for each in ids]
         return self.batches(
             ids,
-            masking,
+            self.masking(),
             segment_ids=segments,
             **finetuning.batch_options(settings, tokenizer, shuffle),
         )
@@ -274,6 +278,10 @@ class Replaced(Masked):
             settings.seed,
             name="electra",
         )
+
+    def masking(self):
+        """All that the generator fills is masked: section 2 of the paper."""
+        return super().masking(mask_share=1.0, random_share=0.0)
 
     def compile(self, batches):
         settings = self.settings

@@ -123,6 +123,23 @@ def test_drawn_tokens_stand_where_masks_were_and_nowhere_else():
     assert labels.tolist() == [[0, 0, 0, 1, 0, -100], [0, 0, 0, 1, 0, 0]]
 
 
+def test_the_generator_fills_masks_alone(corpus, tmp_path):
+    settings = tiny(corpus, tmp_path / "run", objective="replaced")
+    objective, batches = objective_and_batches(settings)
+    for step in range(len(batches)):
+        x, y = batches.batch(0, step)
+        shown = np.take_along_axis(x["token_ids"], x["mask_positions"], 1)
+        assert (shown[y >= 0] == objective.tokenizer.mask_id).all()
+
+
+def objective_and_batches(settings):
+    train, _ = pretrain_encoder.split(settings, pretrain_encoder.read_corpus(settings))
+    tokenizer = finetuning.make_tokenizer(settings, train)
+    objective = pretrain_encoder.OBJECTIVES[settings.objective](settings, tokenizer)
+    ids = pretrain_encoder.chunks(tokenizer, train, settings.max_length)
+    return objective, objective.plan(ids, shuffle=True)
+
+
 def test_the_generator_is_narrow_and_shares_the_token_embeddings():
     model = electra()
     assert model.generator.backbone.token_embedding is model.detector.backbone.token_embedding
