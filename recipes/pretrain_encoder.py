@@ -1,23 +1,26 @@
 """A BERT from scratch, or trained on: an encoder learns from text alone.
 
-    python -m recipes.pretrain_encoder quickstart                  Python's own library, no download
+    python -m recipes.pretrain_encoder quickstart                  docstrings of Python's library
     python -m recipes.pretrain_encoder electra                     the same text, replaced tokens
     python -m recipes.pretrain_encoder files --data-dir D          your text: files, folders, JSONL
     python -m recipes.pretrain_encoder files --data-dir D --from-checkpoint FOLDER   goes on
 
 The objective is BERT's, to fill masks that are others in every epoch, or ELECTRA's, to find the
-tokens that a small generator replaced. `--from-checkpoint runs/encoder` of the other recipes takes
-the result. `python -m recipes.pretrain_encoder PRESET --help` lists every setting. The same command
-again resumes a run that was interrupted. On two cores `quickstart` took 288 s and reached a masked
-accuracy of 24.1 % (docs/results.md).
+tokens that a small generator replaced. `--pairs next` adds BERT's second objective to the masks, to
+say whether one text follows another, `--pairs order` ALBERT's, to say which comes first.
+
+Without `--data-dir` the text is the documentation strings of the Python library that runs this,
+nothing of its code, so that no download is needed. `--from-checkpoint runs/encoder` of the other
+recipes takes the result. `python -m recipes.pretrain_encoder PRESET --help` lists every setting.
+The same command again resumes a run that was interrupted. On two cores `quickstart` took 288 s and
+reached a masked accuracy of 24.1 % (docs/results.md).
 """
 
-import ast
+import collections
 import dataclasses
 import functools
 import math
 import pathlib
-import sysconfig
 from typing import Literal
 
 import keras
@@ -25,15 +28,27 @@ import numpy as np
 
 from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
-from recipes import attention_maps, finetuning, replaced_tokens, runs
+from recipes import (
+    attention_maps,
+    encoder_texts,
+    finetuning,
+    paired_masks,
+    replaced_tokens,
+    runs,
+    whole_words,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings(finetuning.FineTuning):
     """Settings of a run; the defaults are those of the chosen preset."""
 
+    data_dir: pathlib.Path | None = None
+    """File or folder of text; none: documentation strings of the Python library."""
     objective: Literal["masked", "replaced"] = "masked"
     """Fill masks (BERT), or find replaced tokens (ELECTRA)."""
+    pairs: Literal["none", "next", "order"] = "none"
+    """Beside masks: does a text follow another (BERT), or are two in their order (ALBERT)?"""
     mask_rate: float = 0.15
     """Share of the tokens that are masked."""
     whole_words: bool = True
@@ -46,7 +61,7 @@ class Settings(finetuning.FineTuning):
     """Share of the documents, the last ones, that are kept for validation."""
 
 
-# Both examples learn from the same text, of the library that comes with Python.
+# Both examples learn from the same text, what the library that comes with Python documents.
 QUICK = dict(
     vocab_size=4000, num_layers=2, hidden_dim=128, max_length=64, batch_size=64, num_shapes=2,
     learning_rate=2e-3,
@@ -76,15 +91,15 @@ def main(settings):
     watch = runs.Stopwatch()
     report = explain.Report(f"Encoder: {settings.run_dir.name}", __doc__.split("\n")[0])
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
-    train, valid = split(settings, read_corpus(settings))
+    train, valid = encoder_texts.split(settings, encoder_texts.read_corpus(settings))
     tokenizer = finetuning.make_tokenizer(settings, train)
     if tokenizer.mask_id < 0:
         raise ValueError(f"{settings.from_checkpoint}: the tokenizer has no mask token")
-    objective = OBJECTIVES[settings.objective](settings, tokenizer)
+    objective = make_objective(settings, tokenizer)
     batches, valid_batches = (
-        objective.plan(chunks(tokenizer, part, settings.max_length), shuffle=part is train)
-        for part in (train, valid)
+        objective.plan(part, shuffle=part is train) for part in (train, valid)
     )
+    encoder_texts.check_hidden(valid_batches)
     print(batches.describe())
     objective.compile(batches)
 
@@ -117,6 +132,7 @@ def check(settings):
         wrong = [
             name
             for name, usual in (
+                ("pairs", "none"),
                 ("gradient_accumulation_steps", 1),
                 ("layer_decay", 1.0),
                 ("freeze_embeddings", False),
@@ -130,53 +146,6 @@ def check(settings):
             raise ValueError(
                 f"generator_share must be above 0 and at most 1; got {settings.generator_share}."
             )
-
-
-# Data
-
-
-def read_corpus(settings):
-    """The documents, in their order."""
-    if settings.data_dir is not None:
-        return [each.text for each in data.read_documents(settings.data_dir, split="paragraph")]
-    folder = pathlib.Path(sysconfig.get_path("stdlib"))
-    paths = sorted(path for path in folder.rglob("*.py") if "site-packages" not in path.parts)
-    return [text for path in paths for text in documentation(path)]
-
-
-def documentation(path):
-    """The documentation strings of a Python file, each as one line."""
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError, ValueError):  # some of its tests' files
-        return []
-    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    found = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, kinds))
-    return [" ".join(text.split()) for text in found if text and len(text) > 40]
-
-
-def split(settings, documents):
-    """Training and validation documents; a text that occurs in both is kept for training alone."""
-    documents = list(dict.fromkeys(documents))
-    size = max(1, round(len(documents) * settings.validation))
-    if size >= len(documents):
-        raise ValueError(
-            f"{settings.data_dir}: {len(documents)} documents (paragraphs) are too few to keep "
-            "some for validation"
-        )
-    return documents[:-size], documents[-size:]
-
-
-def chunks(tokenizer, documents, max_length):
-    """The ids of documents in pieces of `max_length` with special tokens, short ends left out."""
-    around = tokenizer([""])[0].ids
-    room = max_length - len(around)
-    pieces = [
-        ids[start : start + room]
-        for ids in tokenizer.encode(documents)
-        for start in range(0, len(ids), room)
-    ]
-    return [[around[0], *piece, *around[1:]] for piece in pieces if len(piece) >= min(8, room)]
 
 
 # The objectives
@@ -195,51 +164,70 @@ class Masked:
     def make(self):
         return finetuning.make_model(self.settings, models.MaskedLM, self.tokenizer)
 
-    def plan(self, ids, shuffle):
+    def masking(self, **shares):
+        """What is hidden: whole words, or pieces one by one."""
+        settings, tokenizer = self.settings, self.tokenizer
+        if settings.whole_words:
+            shares |= dict(
+                continues_word=whole_words.continues_word(tokenizer),
+                ends_word=whole_words.ends_word(tokenizer),
+            )
+        special = tuple(tokenizer.special_ids)
+        return data.Masking(
+            tokenizer.vocab_size, tokenizer.mask_id, special, rate=settings.mask_rate, **shares
+        )
+
+    def plan(self, documents, shuffle):
         """Batches that hide other tokens in every epoch; in validation the same ones."""
         settings, tokenizer = self.settings, self.tokenizer
-        pieces = tokenizer.pieces(range(tokenizer.vocab_size))
-        inside = np.array([piece.startswith("##") for piece in pieces])
-        masking = data.Masking(
-            tokenizer.vocab_size,
-            tokenizer.mask_id,
-            tuple(tokenizer.special_ids),
-            rate=settings.mask_rate,
-            continues_word=inside if settings.whole_words else None,
-        )
+        ids = encoder_texts.chunks(settings, tokenizer, documents)
         segments = None
         if self.encoder.config.num_segments:
             segments = [[0] * len(each) for each in ids]
         return self.batches(
             ids,
-            masking,
+            self.masking(),
             segment_ids=segments,
             **finetuning.batch_options(settings, tokenizer, shuffle),
         )
 
+    def loss(self):
+        """It sums: the weights hold the divisor."""
+        return training.TokenCrossEntropy(reduction="sum")
+
     def compile(self, batches):
-        loss = training.TokenCrossEntropy(reduction="sum")  # the weights hold the divisor
-        finetuning.compile_model(self.settings, self.model, batches, loss)
+        finetuning.compile_model(self.settings, self.model, batches, self.loss())
 
     def weighted(self, batches, valid):
         return finetuning.weighted(self.settings, batches, valid)
 
     def evaluate(self, batches):
-        """Perplexity and accuracy over all masks of batches in their own order."""
-        loss, right, count = 0.0, 0, 0
+        """Scores over all masks of batches in their own order."""
+        counts = collections.Counter()
         for step in range(len(batches)):
             x, y = batches.batch(0, step)
-            logits = self.model.predict_on_batch(x)[y >= 0].astype("float64")  # (masks, V)
-            labels = y[y >= 0]
-            lse = np.logaddexp.reduce(logits, axis=-1)
-            loss += float((lse - logits[np.arange(len(labels)), labels]).sum())
-            right += int((logits.argmax(-1) == labels).sum())
-            count += len(labels)
-        return {"perplexity": math.exp(loss / count), "accuracy": 100 * right / count}
+            counts.update(self.count(y, self.model.predict_on_batch(x)))
+        return self.scores(counts)
+
+    def count(self, y, logits):
+        """Of a batch the loss, and how many masks there are and are filled rightly."""
+        logits, labels = logits[y >= 0].astype("float64"), y[y >= 0]  # (masks, V), (masks,)
+        lse = np.logaddexp.reduce(logits, axis=-1)
+        loss = float((lse - logits[np.arange(len(labels)), labels]).sum())
+        right = int((logits.argmax(-1) == labels).sum())
+        return {"loss": loss, "right": right, "masks": len(labels)}
+
+    def scores(self, counts):
+        """Perplexity, and accuracy in percent."""
+        masks = counts["masks"]
+        return {
+            "perplexity": math.exp(counts["loss"] / masks),
+            "accuracy": 100 * counts["right"] / masks,
+        }
 
     def examples(self, texts):
         """Rows for the report: a text with a mask, what stood there, and the best candidates."""
-        filler = tasks.MaskFiller(self.model, self.tokenizer, self.settings.max_length)
+        filler = tasks.MaskFiller(self.encoder, self.tokenizer, self.settings.max_length)
         rows = []
         for text in texts:
             words = text.split()[:24]
@@ -254,8 +242,42 @@ class Masked:
 
     def export(self):
         finetuning.export(
-            self.settings, tasks.MaskFiller(self.model, self.tokenizer, self.settings.max_length)
+            self.settings, tasks.MaskFiller(self.encoder, self.tokenizer, self.settings.max_length)
         )
+
+
+class Paired(Masked):
+    """BERT's and ALBERT's: fill masks, and tell pairs of texts. The pair's head is left behind."""
+
+    def __init__(self, settings, tokenizer):
+        super().__init__(settings, tokenizer)
+        name = settings.from_checkpoint or "new model"
+        paired_masks.check_segments(name, self.encoder.config, tokenizer.template)
+        self.model = paired_masks.PairedMaskedLM(self.encoder, name="paired")
+
+    def plan(self, documents, shuffle):
+        """Batches that cut, change and hide anew in every epoch; in validation the same ones."""
+        return data.SentencePairBatches(
+            encoder_texts.sentences(self.settings, self.tokenizer, documents),
+            self.masking(),
+            self.tokenizer.template,
+            self.settings.max_length,
+            objective=self.settings.pairs,
+            **finetuning.batch_options(self.settings, self.tokenizer, shuffle),
+        )
+
+    def loss(self):
+        return {"tokens": super().loss(), "pair": super().loss()}
+
+    def count(self, y, found):
+        right = int((found["pair"].argmax(-1) == y["pair"]).sum())
+        pairs = {"pairs_right": right, "pairs": int((y["pair"] >= 0).sum())}
+        return super().count(y["tokens"], found["tokens"]) | pairs
+
+    def scores(self, counts):
+        """Those of masks, and the share of pairs that are told rightly."""
+        share = counts["pairs_right"] / counts["pairs"]
+        return {**super().scores(counts), "pair_accuracy": 100 * share}
 
 
 class Replaced(Masked):
@@ -274,6 +296,10 @@ class Replaced(Masked):
             settings.seed,
             name="electra",
         )
+
+    def masking(self):
+        """All that the generator fills is masked: section 2 of the paper."""
+        return super().masking(mask_share=1.0, random_share=0.0)
 
     def compile(self, batches):
         settings = self.settings
@@ -314,7 +340,10 @@ class Replaced(Masked):
         """A detector answers no question of a user: it is there to be fine-tuned."""
 
 
-OBJECTIVES = {"masked": Masked, "replaced": Replaced}
+def make_objective(settings, tokenizer):
+    """The objective of the settings."""
+    masked = Masked if settings.pairs == "none" else Paired
+    return {"masked": masked, "replaced": Replaced}[settings.objective](settings, tokenizer)
 
 
 # Results
@@ -322,10 +351,14 @@ OBJECTIVES = {"masked": Masked, "replaced": Replaced}
 
 def explain_run(settings, report, scores, objective, valid, shown=12):
     """Writes `report.html`: curves, scores, examples."""
-    kept = ("perplexity", "accuracy", "precision", "recall", "f1")
+    kept = ("perplexity", "accuracy", "pair_accuracy", "precision", "recall", "f1")
     report.add_scores(
         {
-            **{name.capitalize(): f"{scores[name]:.2f}" for name in kept if name in scores},
+            **{
+                name.replace("_", " ").capitalize(): f"{scores[name]:.2f}"
+                for name in kept
+                if name in scores
+            },
             "Parameters": f"{scores['parameters']:,}",
             "Time": f"{scores['seconds'] / 60:.1f} min",
             "Peak memory": f"{scores['peak_memory_mb']:,} MB",

@@ -20,6 +20,7 @@ from keras_transformer.data.pairs import (
 from keras_transformer.data.parallel import ParallelBatches
 from keras_transformer.data.reading import ParallelText, read_lines, read_parallel, read_tsv
 from keras_transformer.data.records import RecordBatches
+from keras_transformer.data.sentence_pairs import SentencePairBatches
 from keras_transformer.data.shards import TokenShards, write_shards
 from keras_transformer.data.splitting import hold_out
 from keras_transformer.data.squad import Answer, Question, read_squad
@@ -44,6 +45,7 @@ __all__ = [
     "Question",
     "RecordBatches",
     "RemoteFile",
+    "SentencePairBatches",
     "Span",
     "SpanText",
     "Table",

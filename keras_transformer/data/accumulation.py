@@ -3,6 +3,8 @@
 Letters: k batches of a step, R rows of a batch, L its length.
 """
 
+from keras import tree
+
 from keras_transformer.data.batches import IGNORED, EpochBatches, check_int
 
 
@@ -21,11 +23,13 @@ class AccumulatedBatches(EpochBatches):
 
     Args:
         batches: items (x, y, w) with w (R,), or (x, y), where y has -100 for what is not learned.
+            y may be a dict of several kinds of targets; each kind has a W of its own.
         steps: k; batches `k·i` to `k·i + k - 1` of all epochs in a row are step i.
         **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
 
     Returns:
-        Item: (x, y, w) with w float32 of y's shape where y are labels of tokens, else (R,).
+        Item: (x, y, w) with w float32 of y's shape where y are labels of tokens, else (R,); a dict
+        where y is one.
 
     Raises:
         ValueError: `steps` is below 1.
@@ -54,19 +58,23 @@ class AccumulatedBatches(EpochBatches):
     def _make_batch(self, epoch, step):
         item = self.batches.batch(epoch, step)
         weights = target_weights(item)
-        total = weights.sum()
+        total = _sums(weights)
         if self.steps > 1:
             total = self._total((epoch * self.num_batches + step) // self.steps)
+        return item[0], item[1], tree.map_structure(self._scaled, weights, total)
+
+    def _scaled(self, weights, total):
         scale = self.steps / total if total else 0.0
-        return item[0], item[1], (weights * scale).astype("float32")
+        return (weights * scale).astype("float32")
 
     def _total(self, group):
-        """The sum of all weights of a step of the optimizer."""
+        """The sum of all weights of a step of the optimizer, for each kind of target."""
         totals = self._totals
         if group not in totals:
             numbers = range(group * self.steps, (group + 1) * self.steps)
             items = (self.batches.batch(*divmod(n, self.num_batches)) for n in numbers)
-            total = sum(target_weights(item).sum() for item in items)
+            each = [_sums(target_weights(item)) for item in items]
+            total = tree.map_structure(lambda *sums: sum(sums), *each)
             # A new dict, as other threads may read the old one; two steps meet at a border.
             self._totals = totals = dict([*totals.items()][-1:]) | {group: total}
         return totals[group]
@@ -82,11 +90,17 @@ def target_weights(item):
         item: (x, y) or (x, y, w).
 
     Returns:
-        float32: y's shape where y are labels of tokens, else (R,).
+        float32: y's shape where y are labels of tokens, else (R,); a dict where y is one.
     """
     x, y, *weights = item
+    if isinstance(y, dict):
+        return {name: (labels != IGNORED).astype("float32") for name, labels in y.items()}
     of_tokens = y.dtype.kind in "iu" and (not weights or y.shape == x["token_ids"].shape)
     if not of_tokens:
         return weights[0].astype("float32")
     counted = (y != IGNORED).astype("float32")
     return counted * weights[0][:, None].astype("float32") if weights else counted
+
+
+def _sums(weights):
+    return tree.map_structure(lambda each: each.sum(), weights)

@@ -31,6 +31,8 @@ class Masking:
         continues_word: (V,) bool, True for a piece that continues a word, such as "##ing"; then
             words are hidden whole, as long as there is room for all their pieces. `None`: pieces
             are hidden one by one.
+        ends_word: (V,) bool, True for a piece after which a word begins even where the next piece
+            is one that continues words, such as a line break. `None`: there are none.
         mask_share, random_share: 0.8 and 0.1 of the rule; ELECTRA's generator takes 1.0 and 0.0.
 
     Call:
@@ -64,6 +66,7 @@ class Masking:
     continues_word: np.ndarray | None = None
     mask_share: float = 0.8
     random_share: float = 0.1
+    ends_word: np.ndarray | None = None
 
     def __post_init__(self):
         for name, ids in (("mask_id", [self.mask_id]), ("special_ids", self.special_ids)):
@@ -77,13 +80,14 @@ class Masking:
                 "mask_share and random_share must be at least 0, and at most 1 together; "
                 f"got {self.mask_share!r} and {self.random_share!r}"
             )
-        if self.continues_word is not None:
-            pieces = np.asarray(self.continues_word, bool)
-            if pieces.shape != (self.vocab_size,):
-                raise ValueError(
-                    f"continues_word must have shape ({self.vocab_size},); got {pieces.shape}"
-                )
-            object.__setattr__(self, "continues_word", pieces)
+        for name in ("continues_word", "ends_word"):
+            if getattr(self, name) is not None:
+                pieces = np.asarray(getattr(self, name), bool)
+                if pieces.shape != (self.vocab_size,):
+                    raise ValueError(
+                        f"{name} must have shape ({self.vocab_size},); got {pieces.shape}"
+                    )
+                object.__setattr__(self, name, pieces)
         special = np.zeros(self.vocab_size, bool)
         special[[self.mask_id, *self.special_ids]] = True
         if special.all():
@@ -107,7 +111,7 @@ class Masking:
         if self.continues_word is None:
             chosen = _choose_tokens(candidate, number, rng)
         else:
-            chosen = _choose_words(candidate, number, self.continues_word[token_ids], rng)
+            chosen = _choose_words(candidate, number, self._continues(token_ids, candidate), rng)
         size = self.num_masked(token_ids.shape[1])
         positions = np.argsort(~chosen, axis=1, kind="stable")[:, :size]  # (R, M)
         is_chosen = np.take_along_axis(chosen, positions, 1)
@@ -121,6 +125,16 @@ class Masking:
         hidden[rows, positions[is_chosen]] = shown[is_chosen]
         labels = np.where(is_chosen, original, IGNORED).astype("int32")
         return hidden, np.where(is_chosen, positions, 0).astype("int32"), labels
+
+    def _continues(self, token_ids, candidate):
+        """Which tokens go on with the word of the token before them: (R, L) bool."""
+        goes_on = candidate.copy()
+        if self.ends_word is not None:
+            goes_on &= ~self.ends_word[token_ids]
+        continues = self.continues_word[token_ids]
+        continues[:, 1:] &= goes_on[:, :-1]
+        continues[:, 0] = False
+        return continues
 
 
 class MaskedBatches(RecordBatches):
@@ -189,9 +203,7 @@ def _choose_tokens(candidate, number, rng):
 
 def _choose_words(candidate, number, continues, rng):
     """(R, L) bool: whole words of each row's candidates, `number` (R,) tokens at most."""
-    before = np.zeros_like(candidate)
-    before[:, 1:] = candidate[:, :-1]
-    starts = candidate & ~(continues & before)
+    starts = candidate & ~continues
     chosen = np.zeros_like(candidate)
     for row, limit in enumerate(number):
         first = np.flatnonzero(starts[row])

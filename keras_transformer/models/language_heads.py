@@ -110,7 +110,10 @@ class MaskedLM(LanguageHead):
         if isinstance(inputs, dict) and "mask_positions" in inputs:
             inputs = dict(inputs)
             positions = ops.cast(inputs.pop("mask_positions"), "int32")
-        hidden = self.backbone(inputs, training=training)  # (B, T, D)
+        return self.logits(self.backbone(inputs, training=training), positions)
+
+    def logits(self, hidden, positions=None):
+        """The encoder's states (B, T, D), at positions (B, M) or all of them, as logits."""
         if positions is not None:
             hidden = ops.take_along_axis(hidden, positions[:, :, None], axis=1)  # (B, M, D)
         hidden = self.transform_norm(self.transform(hidden))

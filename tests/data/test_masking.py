@@ -156,6 +156,19 @@ def test_a_word_longer_than_its_share_is_passed_over():
     assert hidden == [{1}] * 7
 
 
+def test_what_ends_a_word_begins_another():
+    ids = np.array([[CLS, 5, 6, 8, 6, 9, SEP]])  # 5 6 is one word; 8, a line break; 6 9 the next
+    ends = np.arange(VOCAB) == 8
+    words = [{1, 2}, {3}, {4, 5}]
+    for seed in range(9):
+        _, positions, labels = applied(
+            seed, ids, ids > 0, rate=0.5, continues_word=CONTINUES, ends_word=ends
+        )
+        [hidden] = positions_of(positions, labels)
+        assert all(len(hidden & word) in (0, len(word)) for word in words)
+        assert len(hidden) in (3, 4)  # with 8 in the word of its next line, 4 could not be
+
+
 # Batches
 
 
@@ -231,6 +244,7 @@ def test_segments_go_with_their_tokens():
         ({"mask_share": 0.95}, "at most 1 together; got 0.95 and 0.1"),
         ({"random_share": -0.1}, "must be at least 0"),
         ({"continues_word": np.zeros(5, bool)}, "continues_word must have shape (997,); got (5,)"),
+        ({"ends_word": np.zeros(5, bool)}, "ends_word must have shape (997,); got (5,)"),
         ({"vocab_size": 5, "special_ids": range(5)}, "must leave some of the vocabulary"),
     ],
 )
@@ -259,5 +273,3 @@ def test_masking_is_fast():
             return time.perf_counter() - start
 
         assert min(seconds() for _ in range(20)) < 10e-3
-
-

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_transformer import data, models, tasks
+from keras_transformer import data, models, tasks, text
 from keras_transformer.checkpoints.weights import named_weights
-from recipes import finetuning, pretrain_encoder, replaced_tokens
+from recipes import encoder_texts, finetuning, paired_masks, pretrain_encoder, replaced_tokens
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve".split()
 
@@ -123,6 +123,22 @@ def test_drawn_tokens_stand_where_masks_were_and_nowhere_else():
     assert labels.tolist() == [[0, 0, 0, 1, 0, -100], [0, 0, 0, 1, 0, 0]]
 
 
+def test_the_generator_fills_masks_alone(corpus, tmp_path):
+    settings = tiny(corpus, tmp_path / "run", objective="replaced")
+    objective, batches = objective_and_batches(settings)
+    for step in range(len(batches)):
+        x, y = batches.batch(0, step)
+        shown = np.take_along_axis(x["token_ids"], x["mask_positions"], 1)
+        assert (shown[y >= 0] == objective.tokenizer.mask_id).all()
+
+
+def objective_and_batches(settings):
+    train, _ = encoder_texts.split(settings, encoder_texts.read_corpus(settings))
+    tokenizer = finetuning.make_tokenizer(settings, train)
+    objective = pretrain_encoder.make_objective(settings, tokenizer)
+    return objective, objective.plan(train, shuffle=True)
+
+
 def test_the_generator_is_narrow_and_shares_the_token_embeddings():
     model = electra()
     assert model.generator.backbone.token_embedding is model.detector.backbone.token_embedding
@@ -136,6 +152,13 @@ def test_the_generator_is_narrow_and_shares_the_token_embeddings():
         ({"validation": 1.0}, "validation must be between 0 and 1; got 1.0"),
         ({"objective": "replaced", "layer_decay": 0.9}, "layer_decay is for objective 'masked'"),
         ({"objective": "replaced", "generator_share": 0.0}, "generator_share must be above 0"),
+        ({"objective": "replaced", "pairs": "next"}, "pairs is for objective 'masked' alone"),
+        (
+            {"max_length": 2},
+            "--max-length must be at least 3, 2 special tokens and 1 of text; got 2",
+        ),
+        ({"max_length": 4, "pairs": "order"}, "--max-length must be at least 5, 3 special tokens"),
+        ({"pairs": "order"}, r"text\.txt: a paragraph of at least two sentences is needed"),
         ({"mask_rate": 1.5}, "rate must be more than 0 and less than 1; got 1.5"),
     ],
 )
@@ -148,3 +171,82 @@ def test_a_text_too_short_is_refused(tmp_path):
     (tmp_path / "text.txt").write_text("One paragraph alone.")
     with pytest.raises(ValueError, match=r"1 documents \(paragraphs\) are too few"):
         pretrain_encoder.main(tiny(tmp_path / "text.txt", tmp_path / "run"))
+
+
+def test_a_validation_part_too_short_is_refused(tmp_path):
+    paragraphs = [counting(start, 12) for start in range(9)]
+    (tmp_path / "text.txt").write_text("\n\n".join([*paragraphs, "one two"]))
+    with pytest.raises(ValueError, match=r"text\.txt: a text of at least 8 tokens .*--validation"):
+        pretrain_encoder.main(tiny(tmp_path / "text.txt", tmp_path / "run"))
+
+
+def test_words_too_long_to_be_masked_are_refused(corpus):
+    objective, _ = objective_and_batches(tiny(corpus, None))
+    masking = dataclasses.replace(objective.masking(), continues_word=np.ones(50, bool))
+    whole = data.MaskedBatches([[2, *range(5, 20), 3]] * 3, masking, batch_size=2)
+    with pytest.raises(ValueError, match="in 3 of 3 rows .*--no-whole-words"):
+        encoder_texts.check_hidden(whole)
+
+
+# Pairs
+
+
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory):
+    """Paragraphs that count from "one" on, a sentence a number."""
+    rng = np.random.default_rng(1)
+    lines = [[f"here is {word} ." for word in WORDS[: rng.integers(4, 13)]] for _ in range(96)]
+    path = tmp_path_factory.mktemp("stories") / "text.txt"
+    path.write_text("\n\n".join(f"tale {n} . {' '.join(x)}" for n, x in enumerate(lines)), "utf-8")
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes, least",
+    [
+        ({"pairs": "order", "epochs": 40}, 80),
+        ({"pairs": "next", "epochs": 1, "gradient_accumulation_steps": 2, "layer_decay": 0.9}, 0),
+    ],
+    ids=["order", "next"],
+)
+def test_pairs_are_told_beside_masks(stories, tmp_path, changes, least):
+    settings = tiny(stories, tmp_path / "run", vocab_size=70, max_length=40, **changes)
+    pretrain_encoder.main(settings)
+    scores = scores_of(settings)
+    assert 100 >= scores["pair_accuracy"] >= least and scores["perplexity"] < 70
+    assert "Pair accuracy" in (settings.run_dir / "report.html").read_text("utf-8")
+    (last, *_) = reversed((settings.run_dir / "metrics.jsonl").read_text().splitlines())
+    assert json.loads(last)["val_pair_accuracy"] == pytest.approx(scores["pair_accuracy"])
+    encoder = models.MaskedLM.from_pretrained(settings.run_dir)  # the pair's head stays behind
+    assert encoder.count_params() == scores["parameters"]
+
+
+def test_the_encoder_of_pairs_fills_masks_as_alone(stories, tmp_path):
+    settings = tiny(stories, tmp_path / "run", vocab_size=70, max_length=40, pairs="order")
+    objective, batches = objective_and_batches(settings)
+    x, y = batches.batch(0, 0)
+    found = objective.model(x)
+    assert found["pair"].shape == (16, 1, 2) and y["pair"].shape == (16, 1)
+    alone, both = (keras.ops.convert_to_numpy(z) for z in (objective.encoder(x), found["tokens"]))
+    np.testing.assert_allclose(both, alone, rtol=1e-6, atol=1e-6)
+    assert len(named_weights(objective.model)) == len(objective.model.weights)
+
+
+def test_sentences_are_cut_from_running_text():
+    tokenizer = text.BytePairTokenizer.train([["a b. c"]], 261, style="roberta")
+    (found,) = paired_masks.sentences(tokenizer, ['He said "a b." Then c!\n\nNo end'])
+    texts = [tokenizer.decode(ids) for ids in found]
+    assert "".join(texts) == 'He said "a b." Then c!\n\nNo end'  # nothing is lost
+    assert [each.strip() for each in texts] == ['He said "a b."', "Then c!", "No end"]
+
+
+def test_an_encoder_without_segments_is_refused():
+    template = text.Template.of([1, "A", 2], [1, "A", 2, "B:1", "2:1"])
+    config = models.EncoderConfig(vocab_size=9, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=8)
+    with pytest.raises(ValueError, match="roberta: --pairs needs .* the encoder has 0 of them"):
+        paired_masks.check_segments("roberta", config, template)
+    two = dataclasses.replace(config, num_segments=2)
+    paired_masks.check_segments("bert", two, template)
+    with pytest.raises(ValueError, match=r"the tokenizer uses \[0\]"):
+        paired_masks.check_segments("x", two, text.Template.of([1, "A"], [1, "A", 2, "B"]))
