@@ -5,6 +5,12 @@ from pathlib import Path
 
 from keras_transformer.text import files
 from keras_transformer.text.files import SETTINGS
+from keras_transformer.text.settings import (
+    check_known,
+    definition_tokens,
+    read_settings,
+    with_added_tokens,
+)
 from keras_transformer.text.tokenizer import Tokenizer, clean, max_length_of
 
 FILE_NAME = "tokenizer.json"
@@ -82,12 +88,13 @@ class CharacterTokenizer(Tokenizer):
 
         Raises:
             FileNotFoundError: there is no `tokenizer.json`.
-            ValueError: it is another kind of tokenizer's.
+            ValueError: it is another kind of tokenizer's, or has further tokens.
         """
         path = Path(folder) / FILE_NAME
         if not path.is_file():
             raise FileNotFoundError(f"No tokenizer at {path}.")
-        model = files.read_json_object(path).get("model")
+        content = files.read_json_object(path)
+        model = content.get("model")
         ids = model.get("vocab") if isinstance(model, dict) else None
         if not isinstance(ids, dict) or model.get("type") != "WordLevel":
             raise ValueError(f"{path} must be of type WordLevel.")
@@ -97,8 +104,9 @@ class CharacterTokenizer(Tokenizer):
             len(name) != 1 for name in names[len(NAMES) :]
         ):
             raise ValueError(f"{path} must have {NAMES} and then single characters as its words.")
-        settings = Path(folder) / SETTINGS
-        settings = files.read_json_object(settings) if settings.is_file() else {}
+        declared = definition_tokens(content, path)
+        settings = with_added_tokens(read_settings(folder), declared, path)
+        check_known(settings, ids, folder)
         return cls("".join(names[len(NAMES) :]), max_length_of(settings))
 
     def save(self, folder) -> Path:

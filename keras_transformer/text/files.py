@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 TOKENIZER, SETTINGS = "tokenizer.json", "tokenizer_config.json"
-SPECIAL_TOKENS = "special_tokens_map.json"
+SPECIAL_TOKENS, ADDED_TOKENS = "special_tokens_map.json", "added_tokens.json"
 # The largest published ones have some 35 MB (a vocabulary of 260,000): more is none.
 MAX_FILE_BYTES = 256 * 2**20
 

@@ -298,7 +298,7 @@ def clean(text, name="text"):
 def max_length_of(settings: dict) -> int | None:
     """The `model_max_length` of a `tokenizer_config.json`; where there is none it is enormous."""
     limit = settings.get("model_max_length")
-    return int(limit) if limit is not None and 0 < limit < 2**31 else None
+    return int(limit) if limit is not None and 1 <= limit < 2**31 else None
 
 
 def _clean_lines(texts, name):

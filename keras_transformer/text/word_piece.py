@@ -7,7 +7,8 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from keras_transformer.text import files
-from keras_transformer.text.engine import EngineTokenizer
+from keras_transformer.text.engine import EngineTokenizer, add_declared_tokens
+from keras_transformer.text.settings import token_text
 from keras_transformer.text.tokenizer import clean
 
 VOCABULARY = "vocab.txt"
@@ -134,9 +135,11 @@ class WordPieceTokenizer(EngineTokenizer):
         vocabulary = models.WordPiece.read_file(str(path))
         # MPNet's vocabulary is BERT's, [CLS] included, and its own tokens
         usual = MPNET_TOKENS if {"<s>", "<mask>"} <= vocabulary.keys() else SPECIAL_TOKENS
-        named = {key: _content(settings.get(key) or token) for key, token in usual.items()}
+        named = {key: token_text(settings.get(key) or token) for key, token in usual.items()}
         model = models.WordPiece(vocabulary, unk_token=named["unk_token"])
         engine = _bert_engine(model, settings)
+        # before the special tokens, which may be among them
+        add_declared_tokens(engine, settings | named, folder)
         _finish(engine, named, settings)
         settings |= {key: settings.get(key) or token for key, token in named.items()}
         return engine
@@ -221,7 +224,3 @@ def _learn(engine, lines, vocab_size, limit_alphabet):
             f"the largest possible is {len(vocabulary)}."
         )
     return vocabulary
-
-
-def _content(token):
-    return token["content"] if isinstance(token, dict) else token
