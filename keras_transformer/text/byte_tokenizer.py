@@ -82,15 +82,16 @@ class ByteTokenizer(Tokenizer):
         return tokenizer
 
     def save(self, folder) -> Path:
-        """Writes `tokenizer_config.json` into a folder; returns its path."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        """Writes `tokenizer_config.json` into a folder; returns its path.
+
+        The files of another tokenizer go.
+        """
         settings = {"tokenizer_class": CLASS_NAME, "extra_ids": self.extra_ids}
         names = [f"<extra_id_{i}>" for i in range(self.extra_ids)]
         settings |= {"additional_special_tokens": names}
         if self.max_length is not None:
             settings["model_max_length"] = self.max_length
-        return files.write_atomically(folder / SETTINGS, files.json_bytes(settings))
+        return files.write_tokenizer(folder, {SETTINGS: files.json_bytes(settings)}) / SETTINGS
 
     @property
     def vocab_size(self) -> int:

@@ -112,10 +112,8 @@ class CharacterTokenizer(Tokenizer):
     def save(self, folder) -> Path:
         """Writes `tokenizer.json` and `tokenizer_config.json`, for Hugging Face's tokenizers too.
 
-        Returns the path of the former.
+        The files of another tokenizer go. Returns the path of the former.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         vocab = {name: i for i, name in enumerate(NAMES)} | self._ids
         content = {
             "version": "1.0",
@@ -134,8 +132,9 @@ class CharacterTokenizer(Tokenizer):
         settings |= {f"{role}_token": name for role, name in roles}
         if self.max_length is not None:
             settings["model_max_length"] = self.max_length
-        files.write_atomically(folder / SETTINGS, files.json_bytes(settings))
-        return files.write_atomically(folder / FILE_NAME, files.json_bytes(content))
+        contents = {SETTINGS: settings, FILE_NAME: content}
+        contents = {name: files.json_bytes(value) for name, value in contents.items()}
+        return files.write_tokenizer(folder, contents) / FILE_NAME
 
     @property
     def vocab_size(self) -> int:

@@ -94,11 +94,9 @@ class EngineTokenizer(Tokenizer):
     def save(self, folder) -> Path:
         """Writes the tokenizer into a folder, so that `transformers` and `tokenizers` read it.
 
-        Each file is there whole or not at all: what was there before stays until it is. Returns
-        the folder.
+        Each file is there whole or not at all: what was there before stays until it is. The files
+        of another tokenizer go. Returns the folder.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         named = {key: self._settings[key] for key in map(_key, ROLES) if key in self._settings}
         settings = {"tokenizer_class": "PreTrainedTokenizerFast", **self._settings}
         settings[DECODER] = {
@@ -109,9 +107,7 @@ class EngineTokenizer(Tokenizer):
             files.SETTINGS: files.json_bytes(settings),
             files.SPECIAL_TOKENS: files.json_bytes(named),
         }
-        for name, content in contents.items():
-            files.write_atomically(folder / name, content)
-        return folder
+        return files.write_tokenizer(folder, contents)
 
     def get_config(self) -> dict:
         """All of the tokenizer, as JSON can hold it."""

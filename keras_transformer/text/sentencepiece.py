@@ -140,7 +140,7 @@ class SentencePieceTokenizer(Tokenizer):
 
         That is `tokenizer.model`, or the files of the family that `load` and Hugging Face's
         transformers read. Each file is there whole or not at all: what was there before stays until
-        it is. Returns the path of the model.
+        it is, and then another tokenizer's files go. Returns the path of the model.
         """
         path = Path(path)
         if path.suffix == ".model" and not path.is_dir():

@@ -68,16 +68,15 @@ def read_model(path) -> bytes:
 
 
 def write_folder(folder, model_proto, settings, words, target_proto) -> Path:
-    """Writes the files of a tokenizer; returns the path of its model."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if settings is None:
-        return files.write_atomically(folder / FILE_NAME, model_proto)
+    """Writes the files of a tokenizer, in place of another's; returns the path of its model."""
+    contents, name = {}, FILE_NAME
     if words:
         ids = {word: i for i, word in enumerate(words)}
-        files.write_atomically(folder / WORDS, files.json_bytes(ids))
-        files.write_atomically(folder / TARGET, target_proto)
-    files.write_atomically(folder / files.SETTINGS, files.json_bytes(settings))
-    return files.write_atomically(folder / family_of(settings).file_name, model_proto)
+        contents |= {WORDS: files.json_bytes(ids), TARGET: target_proto}
+    if settings is not None:
+        contents |= {files.SETTINGS: files.json_bytes(settings)}
+        name = family_of(settings).file_name
+    return files.write_tokenizer(folder, contents | {name: model_proto}) / name
 
 
 def _read_settings(folder):

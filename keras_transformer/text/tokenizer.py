@@ -83,7 +83,10 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def save(self, folder) -> Path:
-        """Writes the tokenizer's files into a folder, in the Hugging Face layout."""
+        """Writes the tokenizer's files into a folder, in the Hugging Face layout.
+
+        Files of another tokenizer that was there go, all others stay.
+        """
 
     @abstractmethod
     def get_config(self) -> dict:
