@@ -7,7 +7,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from keras_transformer.text import files
-from keras_transformer.text.engine import EngineTokenizer
+from keras_transformer.text.engine import EngineTokenizer, add_declared_tokens
 from keras_transformer.text.tokenizer import clean
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
@@ -202,6 +202,7 @@ class BytePairTokenizer(EngineTokenizer):
         for role, token in style.tokens.items():
             if token in vocabulary:
                 settings[f"{role}_token"] = settings.get(f"{role}_token") or token
+        add_declared_tokens(engine, settings, folder)
         special = [token for token in style.tokens.values() if token in vocabulary]
         engine.add_special_tokens([_special(token) for token in special])
         _set_template(engine, style, prefix)

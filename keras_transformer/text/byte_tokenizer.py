@@ -5,6 +5,7 @@ from pathlib import Path
 from keras_transformer.text import files
 from keras_transformer.text.added_tokens import PYTHON_SPACES, AddedToken, AddedTokens
 from keras_transformer.text.files import SETTINGS
+from keras_transformer.text.settings import EXTRA, check_known, read_settings, token_text
 from keras_transformer.text.template import Template
 from keras_transformer.text.tokenizer import Tokenizer, max_length_of
 
@@ -59,31 +60,38 @@ class ByteTokenizer(Tokenizer):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is another tokenizer's.
+            ValueError: it is another tokenizer's, or has tokens that are not ByT5's.
         """
         path = Path(folder) / SETTINGS
         if not path.is_file():
             raise FileNotFoundError(f"No tokenizer at {path}.")
-        settings = files.read_json_object(path)
+        settings = read_settings(folder)
         if settings.get("tokenizer_class") != CLASS_NAME:
             found = settings.get("tokenizer_class")
             raise ValueError(f"{path} must name a {CLASS_NAME} as tokenizer_class; got {found!r}.")
         # Both lists are in use; without any the number is ByT5's own.
-        lists = [settings.get(f"{kind}_special_tokens") for kind in ("additional", "extra")]
-        named = next((names for names in lists if names is not None), None)
+        named = next((names for names in map(settings.get, EXTRA) if names is not None), None)
         extra = settings.get("extra_ids") or 125 if named is None else len(named)
-        return cls(extra, max_length_of(settings))
+        tokenizer = cls(extra, max_length_of(settings))
+        unknown = set(map(token_text, named or ())) - tokenizer.added_tokens.ids.keys()
+        if unknown:
+            raise ValueError(
+                f"{path} must name <extra_id_0> and so on alone; got {min(unknown)!r}."
+            )
+        check_known(settings, tokenizer.added_tokens.ids, folder)
+        return tokenizer
 
     def save(self, folder) -> Path:
-        """Writes `tokenizer_config.json` into a folder; returns its path."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        """Writes `tokenizer_config.json` into a folder; returns its path.
+
+        The files of another tokenizer go.
+        """
         settings = {"tokenizer_class": CLASS_NAME, "extra_ids": self.extra_ids}
         names = [f"<extra_id_{i}>" for i in range(self.extra_ids)]
         settings |= {"additional_special_tokens": names}
         if self.max_length is not None:
             settings["model_max_length"] = self.max_length
-        return files.write_atomically(folder / SETTINGS, files.json_bytes(settings))
+        return files.write_tokenizer(folder, {SETTINGS: files.json_bytes(settings)}) / SETTINGS
 
     @property
     def vocab_size(self) -> int:

@@ -5,6 +5,12 @@ from pathlib import Path
 
 from keras_transformer.text import files
 from keras_transformer.text.files import SETTINGS
+from keras_transformer.text.settings import (
+    check_known,
+    definition_tokens,
+    read_settings,
+    with_added_tokens,
+)
 from keras_transformer.text.tokenizer import Tokenizer, clean, max_length_of
 
 FILE_NAME = "tokenizer.json"
@@ -82,12 +88,13 @@ class CharacterTokenizer(Tokenizer):
 
         Raises:
             FileNotFoundError: there is no `tokenizer.json`.
-            ValueError: it is another kind of tokenizer's.
+            ValueError: it is another kind of tokenizer's, or has further tokens.
         """
         path = Path(folder) / FILE_NAME
         if not path.is_file():
             raise FileNotFoundError(f"No tokenizer at {path}.")
-        model = files.read_json_object(path).get("model")
+        content = files.read_json_object(path)
+        model = content.get("model")
         ids = model.get("vocab") if isinstance(model, dict) else None
         if not isinstance(ids, dict) or model.get("type") != "WordLevel":
             raise ValueError(f"{path} must be of type WordLevel.")
@@ -97,17 +104,16 @@ class CharacterTokenizer(Tokenizer):
             len(name) != 1 for name in names[len(NAMES) :]
         ):
             raise ValueError(f"{path} must have {NAMES} and then single characters as its words.")
-        settings = Path(folder) / SETTINGS
-        settings = files.read_json_object(settings) if settings.is_file() else {}
+        declared = definition_tokens(content, path)
+        settings = with_added_tokens(read_settings(folder), declared, path)
+        check_known(settings, ids, folder)
         return cls("".join(names[len(NAMES) :]), max_length_of(settings))
 
     def save(self, folder) -> Path:
         """Writes `tokenizer.json` and `tokenizer_config.json`, for Hugging Face's tokenizers too.
 
-        Returns the path of the former.
+        The files of another tokenizer go. Returns the path of the former.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         vocab = {name: i for i, name in enumerate(NAMES)} | self._ids
         content = {
             "version": "1.0",
@@ -126,8 +132,9 @@ class CharacterTokenizer(Tokenizer):
         settings |= {f"{role}_token": name for role, name in roles}
         if self.max_length is not None:
             settings["model_max_length"] = self.max_length
-        files.write_atomically(folder / SETTINGS, files.json_bytes(settings))
-        return files.write_atomically(folder / FILE_NAME, files.json_bytes(content))
+        contents = {SETTINGS: settings, FILE_NAME: content}
+        contents = {name: files.json_bytes(value) for name, value in contents.items()}
+        return files.write_tokenizer(folder, contents) / FILE_NAME
 
     @property
     def vocab_size(self) -> int:

@@ -9,10 +9,17 @@ from pathlib import Path
 import tokenizers
 
 from keras_transformer.text import files
+from keras_transformer.text.settings import (
+    DECODER,
+    EXTRA,
+    ROLES,
+    check_settings,
+    read_settings,
+    token_text,
+)
 from keras_transformer.text.template import FIRST, SECOND, Template
-from keras_transformer.text.tokenizer import Tokenizer
+from keras_transformer.text.tokenizer import Tokenizer, max_length_of
 
-ROLES = ("pad", "unk", "bos", "eos", "cls", "sep", "mask")
 # Where a folder does not say which token has a role, a special token of this name has it.
 USUAL_NAMES = {
     "pad": ("[PAD]", "<pad>"),
@@ -23,7 +30,6 @@ USUAL_NAMES = {
     "sep": ("[SEP]",),
     "mask": ("[MASK]", "<mask>"),
 }
-UNLIMITED = 10**9  # folders write 1e30 where a model has no longest input
 
 
 class EngineTokenizer(Tokenizer):
@@ -38,12 +44,14 @@ class EngineTokenizer(Tokenizer):
             the like, `"model_max_length"`; what else it holds is kept for `save`.
 
     Raises:
-        ValueError: `definition` is no `tokenizer.json`, or one of another kind.
+        ValueError: `definition` is no `tokenizer.json`, or one of another kind; or a setting is
+            of a wrong type.
     """
 
     MODEL: str  # the class in `tokenizers.models`
 
     def __init__(self, definition: str, settings: dict | None = None):
+        check_settings(settings or {}, "settings")
         self._read(_engine(definition, "definition"), settings or {}, "definition")
 
     @classmethod
@@ -52,11 +60,13 @@ class EngineTokenizer(Tokenizer):
 
         Args:
             folder: it has `tokenizer.json`, or the vocabulary's own files; and, as far as they
-                are there, `tokenizer_config.json` and `special_tokens_map.json`.
+                are there, `tokenizer_config.json`, `special_tokens_map.json` and
+                `added_tokens.json`.
 
         Raises:
             FileNotFoundError: the folder or its files are not there.
-            ValueError: a file is broken, or of another kind of tokenizer.
+            ValueError: a file is broken, or of another kind of tokenizer; or an added token cannot
+                have the id that a file gives it.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -68,6 +78,7 @@ class EngineTokenizer(Tokenizer):
         else:
             engine = cls._engine_of_vocabulary(folder, settings)
         tokenizer = cls.__new__(cls)
+        add_declared_tokens(engine, settings, folder)
         tokenizer._read(engine, add_named_tokens(engine, settings), path)
         return tokenizer
 
@@ -83,14 +94,12 @@ class EngineTokenizer(Tokenizer):
     def save(self, folder) -> Path:
         """Writes the tokenizer into a folder, so that `transformers` and `tokenizers` read it.
 
-        Each file is there whole or not at all: what was there before stays until it is. Returns
-        the folder.
+        Each file is there whole or not at all: what was there before stays until it is. The files
+        of another tokenizer go. Returns the folder.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         named = {key: self._settings[key] for key in map(_key, ROLES) if key in self._settings}
         settings = {"tokenizer_class": "PreTrainedTokenizerFast", **self._settings}
-        settings["added_tokens_decoder"] = {
+        settings[DECODER] = {
             str(i): _flags(token) for i, token in self._engine.get_added_tokens_decoder().items()
         }
         contents = self._vocabulary_files() | {
@@ -98,9 +107,7 @@ class EngineTokenizer(Tokenizer):
             files.SETTINGS: files.json_bytes(settings),
             files.SPECIAL_TOKENS: files.json_bytes(named),
         }
-        for name, content in contents.items():
-            files.write_atomically(folder / name, content)
-        return folder
+        return files.write_tokenizer(folder, contents)
 
     def get_config(self) -> dict:
         """All of the tokenizer, as JSON can hold it."""
@@ -156,7 +163,7 @@ class EngineTokenizer(Tokenizer):
         engine.no_padding()
         engine.no_truncation()
         self._engine, self._definition = engine, None
-        self._settings = {k: v for k, v in settings.items() if k != "added_tokens_decoder"}
+        self._settings = {k: v for k, v in settings.items() if k != DECODER}
         self._vocab_size = max(engine.get_vocab().values(), default=-1) + 1
         for role in ROLES:
             found = engine.token_to_id(self._settings.get(_key(role)) or "")
@@ -166,25 +173,13 @@ class EngineTokenizer(Tokenizer):
             sorted({*super().special_ids, *(i for i, token in added.items() if token.special)})
         )
         self.template = template_of(engine)
-        longest = self._settings.get("model_max_length")
-        self.max_length = int(longest) if longest and longest < UNLIMITED else None
+        self.max_length = max_length_of(self._settings)
 
     def __getstate__(self):
         return self.get_config()
 
     def __setstate__(self, config):
         self.__init__(**config)
-
-
-def read_settings(folder) -> dict:
-    """What `tokenizer_config.json` and `special_tokens_map.json` of a folder say together."""
-    found = {}
-    for name in (files.SPECIAL_TOKENS, files.SETTINGS):
-        if (Path(folder) / name).is_file():
-            read = files.read_json_object(Path(folder) / name)
-            # a role that is null in one file may be told in the other
-            found |= {key: value for key, value in read.items() if found.get(key) is None or value}
-    return found
 
 
 def template_of(engine) -> Template:
@@ -194,29 +189,49 @@ def template_of(engine) -> Template:
     return Template(_parts(single), _parts(pair))
 
 
+def add_declared_tokens(engine, settings, folder):
+    """Adds the tokens that have ids in a folder's files to an engine; those it has stay.
+
+    Args:
+        engine: a `tokenizers.Tokenizer`.
+        settings: `added_tokens_decoder`, and the names of special tokens.
+        folder: what an error calls the folder.
+
+    Raises:
+        ValueError: a token would have another id than the files give it.
+    """
+    named = {token_text(settings.get(_key(role))) for role in ROLES}
+    decoder = settings.get(DECODER) or {}
+    for id, token in sorted(((int(i), t) for i, t in decoder.items()), key=lambda item: item[0]):
+        special = token.get("special", False) or token["content"] in named
+        engine.add_tokens([_added(token | {"special": special})])
+        found = engine.token_to_id(token["content"])
+        if found != id:
+            raise ValueError(
+                f"The vocabulary in {folder} gives the added token {token['content']!r} the id "
+                f"{found}; {files.SETTINGS} or {files.ADDED_TOKENS} there has it as {id}."
+            )
+
+
 def add_named_tokens(engine, settings) -> dict:
-    """Adds the tokens of a `tokenizer_config.json` to an engine, as `transformers` does.
+    """Adds the special tokens of a `tokenizer_config.json` to an engine, as `transformers` does.
 
     Args:
         engine: a `tokenizers.Tokenizer`; tokens that it has not yet are added.
-        settings: `added_tokens_decoder`, `cls_token` and the like: strings, or dictionaries
-            with a token's flags.
+        settings: `cls_token` and the like: strings, or dictionaries with a token's flags.
 
     Returns:
         The settings with plain strings for the tokens of all roles that are known.
     """
-    decoder = settings.get("added_tokens_decoder") or {}
-    for _, token in sorted(decoder.items(), key=lambda item: int(item[0])):
-        engine.add_tokens([_added({"special": False} | token)])
     known = {token.content for token in engine.get_added_tokens_decoder().values()}
     named = {_key(role): settings.get(_key(role)) for role in ROLES}
     if not any(named.values()):
         named = _usual(engine)
-    extra = settings.get("additional_special_tokens") or settings.get("extra_special_tokens") or []
+    extra = next(filter(None, map(settings.get, EXTRA)), [])
     for token in [*named.values(), *(extra.values() if isinstance(extra, dict) else extra)]:
-        if token and _content(token) not in known:
+        if token and token_text(token) not in known:
             engine.add_special_tokens([_added(token)])
-    return settings | {key: _content(token) for key, token in named.items() if token}
+    return settings | {key: token_text(token) for key, token in named.items() if token}
 
 
 def _engine(definition, name):
@@ -241,10 +256,6 @@ def _usual(engine):
     }
     found["unk_token"] = found["unk_token"] or getattr(engine.model, "unk_token", None)
     return found
-
-
-def _content(token):
-    return token["content"] if isinstance(token, dict) else token
 
 
 def _added(token):

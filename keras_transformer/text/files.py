@@ -9,7 +9,22 @@ from collections.abc import Iterable
 from pathlib import Path
 
 TOKENIZER, SETTINGS = "tokenizer.json", "tokenizer_config.json"
-SPECIAL_TOKENS = "special_tokens_map.json"
+SPECIAL_TOKENS, ADDED_TOKENS = "special_tokens_map.json", "added_tokens.json"
+# All that a tokenizer's folder may hold, of any kind that is read or written here.
+KNOWN = (
+    TOKENIZER,
+    SETTINGS,
+    SPECIAL_TOKENS,
+    ADDED_TOKENS,
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "source.spm",
+    "target.spm",
+)
 # The largest published ones have some 35 MB (a vocabulary of 260,000): more is none.
 MAX_FILE_BYTES = 256 * 2**20
 
@@ -68,6 +83,29 @@ def write_atomically(path, content: bytes) -> Path:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     return path
+
+
+def write_tokenizer(folder, contents: dict) -> Path:
+    """Makes a folder's tokenizer the one of these files; other files stay as they are.
+
+    Each is written in one step. Then the files of the tokenizer that was there before go, as far as
+    the new one has none of that name: they would be taken for its own.
+
+    Args:
+        folder: made where it is not there.
+        contents: the content of each file by its name.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    for name in KNOWN:
+        if name not in contents and ((folder / name).is_file() or (folder / name).is_symlink()):
+            (folder / name).unlink()
+    return folder
 
 
 def json_bytes(value) -> bytes:

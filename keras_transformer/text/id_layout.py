@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from keras_transformer.text.added_tokens import AddedToken
 from keras_transformer.text.mbart_languages import MBART, MBART_50
+from keras_transformer.text.settings import DECODER, token_text
 from keras_transformer.text.template import FIRST, SECOND, Template
 
-ROLES = ("pad", "unk", "bos", "eos", "cls", "sep", "mask")
+PLAIN_ROLES = ("pad", "unk", "bos", "eos")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Family:
 
 def plain_layout(processor) -> IdLayout:
     """The pieces' own ids; special tokens are never found in text."""
-    roles = {role: getattr(processor, f"{role}_id")() for role in ROLES[:4]}
+    roles = {role: getattr(processor, f"{role}_id")() for role in PLAIN_ROLES}
     size = processor.get_piece_size()
     return IdLayout(tuple(range(size)), size, roles)
 
@@ -90,15 +91,18 @@ def layout_of(processor, settings: dict, words=()) -> IdLayout:
         words: the string of each id, for families with such a file.
 
     Raises:
-        ValueError: the class is not known, or the model does not fit it.
+        ValueError: the class is not known, or the model does not fit it, or an added token has
+            another id than in the model.
     """
     family = family_of(settings)
     pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
     piece_ids, further, size = family.place(pieces, settings, words)
-    declared = {int(i): token for i, token in settings.get("added_tokens_decoder", {}).items()}
+    declared = {int(i): token for i, token in (settings.get(DECODER) or {}).items()}
     ids = {**dict(zip(pieces, piece_ids, strict=True)), **further}
-    ids = {**{_content(token): i for i, token in declared.items()}, **ids}
-    names = {role: _content(settings.get(f"{role}_token", t)) for role, t in family.tokens.items()}
+    ids = {**{token_text(token): i for i, token in declared.items()}, **ids}
+    names = {
+        role: token_text(settings.get(f"{role}_token", t)) for role, t in family.tokens.items()
+    }
     roles = {role: ids[name] for role, name in names.items() if name in ids}
     found = {}
     if not words:
@@ -108,8 +112,13 @@ def layout_of(processor, settings: dict, words=()) -> IdLayout:
         if name in ids:
             found[name] = _added(name, ids[name], settings.get(f"{role}_token"), role, family)
     for id, token in declared.items():
-        name = _content(token)
-        if ids[name] == id and (token.get("special") or not _is_own(processor, pieces, name)):
+        name = token_text(token)
+        if ids[name] != id:
+            raise ValueError(
+                f"The added token {name!r} must have the model's own id {ids[name]}; "
+                f"{DECODER}, or another file of the folder, has it as {id}."
+            )
+        if token.get("special") or not _is_own(processor, pieces, name):
             found[name] = _added(name, id, token)
     language = settings.get("src_lang") or ("en_XX" if family.languages else None)
     if language is not None and language in family.languages:
@@ -158,7 +167,7 @@ def _fairseq(pieces, settings, words, codes=()):
     size = len(pieces) + 1
     further = {"<pad>": 1, **{code: size + i for i, code in enumerate(codes)}}
     size += len(codes)
-    return piece_ids, {**further, _content(settings.get("mask_token", "<mask>")): size}, size + 1
+    return piece_ids, {**further, token_text(settings.get("mask_token", "<mask>")): size}, size + 1
 
 
 def _mbart(pieces, settings, words):
@@ -173,15 +182,15 @@ def _camembert(pieces, settings, words):
     """CamemBERT: fairseq's four first, and all pieces but `<unk>` after them."""
     unused = {"<s>NOTUSED": 0, "<pad>": 1, "</s>NOTUSED": 2, "<unk>NOTUSED": 4}
     size = len(pieces) + 4
-    mask = _content(settings.get("mask_token", "<mask>"))
+    mask = token_text(settings.get("mask_token", "<mask>"))
     return [3, *range(5, size)], {**unused, mask: size}, size + 1
 
 
 def _pegasus(pieces, settings, words):
     """Pegasus: pad and eos, masks, and unused ids up to its offset, then the other pieces."""
     offset = settings.get("offset", 103)
-    sentence = _content(settings.get("mask_token_sent", "<mask_1>"))
-    masks = [sentence, _content(settings.get("mask_token", "<mask_2>"))]
+    sentence = token_text(settings.get("mask_token_sent", "<mask_1>"))
+    masks = [sentence, token_text(settings.get("mask_token", "<mask_2>"))]
     further = {mask: 2 + i for i, mask in enumerate(masks)}
     further |= {f"<unk_{i}>": i + 2 for i in range(2, offset)}
     ids = [0, 1, *(i + offset for i in range(2, len(pieces)))]
@@ -191,7 +200,7 @@ def _pegasus(pieces, settings, words):
 def _marian(pieces, settings, words):
     """Marian: a file has the id of every string; a piece that is not in it is unknown."""
     ids = {word: i for i, word in enumerate(words)}
-    unknown = _content(settings.get("unk_token", "<unk>"))
+    unknown = token_text(settings.get("unk_token", "<unk>"))
     if unknown not in ids:
         raise ValueError(f"vocab.json must have the unknown token {unknown!r}; it has not.")
     return [ids.get(piece, ids[unknown]) for piece in pieces], ids, len(words)
@@ -276,10 +285,6 @@ def _added(name, id, flags, role=None, family=None):
         raise ValueError(f"The added token {name!r} is for whole words only: not supported.")
     strips = {key: bool(flags.get(key)) for key in ("lstrip", "rstrip")}
     return AddedToken(name, id, role is not None or bool(flags.get("special")), **strips)
-
-
-def _content(token):
-    return token["content"] if isinstance(token, dict) else token
 
 
 def _is_own(processor, pieces, name):

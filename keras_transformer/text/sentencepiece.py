@@ -16,6 +16,7 @@ from keras_transformer.text.sentencepiece_files import (
 )
 from keras_transformer.text.sentencepiece_proto import renumbered
 from keras_transformer.text.sentencepiece_training import train_model
+from keras_transformer.text.settings import check_settings
 from keras_transformer.text.tokenizer import Tokenizer, max_length_of
 
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # how pieces spell a space
@@ -71,6 +72,7 @@ class SentencePieceTokenizer(Tokenizer):
     """
 
     def __init__(self, model_proto: bytes, settings=None, words=(), target_proto=None):
+        check_settings(settings or {}, "settings")
         self._read("model_proto", model_proto, settings, words, target_proto)
 
     @classmethod
@@ -138,7 +140,7 @@ class SentencePieceTokenizer(Tokenizer):
 
         That is `tokenizer.model`, or the files of the family that `load` and Hugging Face's
         transformers read. Each file is there whole or not at all: what was there before stays until
-        it is. Returns the path of the model.
+        it is, and then another tokenizer's files go. Returns the path of the model.
         """
         path = Path(path)
         if path.suffix == ".model" and not path.is_dir():

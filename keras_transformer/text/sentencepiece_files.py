@@ -7,6 +7,12 @@ import sentencepiece
 from keras_transformer.text import files
 from keras_transformer.text.id_layout import FAMILIES, MODEL_TYPES, family_of
 from keras_transformer.text.sentencepiece_proto import model_from_json
+from keras_transformer.text.settings import (
+    DECODER,
+    definition_tokens,
+    read_settings,
+    with_added_tokens,
+)
 
 FILE_NAME = "tokenizer.model"
 WORDS, TARGET = "vocab.json", "target.spm"
@@ -19,11 +25,12 @@ def read_folder(folder) -> tuple[Path, bytes, dict]:
 
     A folder with `tokenizer.model` and no `tokenizer_config.json` is one of ours: its ids are the
     pieces' own. Otherwise `tokenizer_class` there, or `model_type` in `config.json`, tells the
-    family. Where `tokenizer.json` is all that there is, the model is made from it.
+    family. Added tokens are those of all files. Where `tokenizer.json` is all that there is, the
+    model is made from it.
 
     Raises:
         FileNotFoundError: there is no model file.
-        ValueError: the family is not known, or a file is no JSON object.
+        ValueError: the family is not known, or a file is broken, or contradicts another one.
     """
     settings = _read_settings(folder)
     if not settings:
@@ -32,11 +39,13 @@ def read_folder(folder) -> tuple[Path, bytes, dict]:
     path = folder / family.file_name
     others = [family.file_name, FILE_NAME, *(other.file_name for other in FAMILIES.values())]
     path = next((folder / name for name in others if (folder / name).is_file()), path)
-    if not path.is_file() and (folder / files.TOKENIZER).is_file():
-        content = files.read_json_object(folder / files.TOKENIZER)
-        declared = {str(token["id"]): token for token in content.get("added_tokens", ())}
-        settings = {**settings, "added_tokens_decoder": declared}
-        return folder / files.TOKENIZER, model_from_json(content, settings), {"settings": settings}
+    definition = folder / files.TOKENIZER
+    if definition.is_file():
+        content = files.read_json_object(definition)
+        declared = definition_tokens(content, definition)
+        settings = with_added_tokens(settings, declared, definition)
+        if not path.is_file():
+            return definition, model_from_json(content, settings), {"settings": settings}
     arguments = {"settings": settings}
     if family.file_name == "source.spm":
         arguments["words"] = _read_words(folder / WORDS)
@@ -59,31 +68,33 @@ def read_model(path) -> bytes:
 
 
 def write_folder(folder, model_proto, settings, words, target_proto) -> Path:
-    """Writes the files of a tokenizer; returns the path of its model."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if settings is None:
-        return files.write_atomically(folder / FILE_NAME, model_proto)
+    """Writes the files of a tokenizer, in place of another's; returns the path of its model."""
+    contents, name = {}, FILE_NAME
     if words:
         ids = {word: i for i, word in enumerate(words)}
-        files.write_atomically(folder / WORDS, files.json_bytes(ids))
-        files.write_atomically(folder / TARGET, target_proto)
-    files.write_atomically(folder / files.SETTINGS, files.json_bytes(settings))
-    return files.write_atomically(folder / family_of(settings).file_name, model_proto)
+        contents |= {WORDS: files.json_bytes(ids), TARGET: target_proto}
+    if settings is not None:
+        contents |= {files.SETTINGS: files.json_bytes(settings)}
+        name = family_of(settings).file_name
+    return files.write_tokenizer(folder, contents | {name: model_proto}) / name
 
 
 def _read_settings(folder):
     """What the folder says of its tokenizer; nothing where the pieces' ids are its own."""
-    parts = [folder / name for name in ("special_tokens_map.json", files.SETTINGS)]
-    settings = {}
-    for path in parts:
-        if path.is_file():
-            settings |= files.read_json_object(path)
+    settings = read_settings(folder)
     if not settings and (folder / FILE_NAME).is_file():
         return {}
     if settings.get("tokenizer_class") is None and (folder / "config.json").is_file():
         model_type = files.read_json_object(folder / "config.json").get("model_type")
         settings = {**MODEL_TYPES.get(model_type, {}), **settings}
-    return settings if settings.get("tokenizer_class") else {}
+    if settings.get("tokenizer_class"):
+        return settings
+    if settings.get(DECODER):
+        raise ValueError(
+            f"{folder} has added tokens, but no tokenizer_class in {files.SETTINGS} that tells "
+            f"where their ids are; it must be one of {sorted(FAMILIES)}."
+        )
+    return {}
 
 
 def _read_words(path):

@@ -83,7 +83,10 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def save(self, folder) -> Path:
-        """Writes the tokenizer's files into a folder, in the Hugging Face layout."""
+        """Writes the tokenizer's files into a folder, in the Hugging Face layout.
+
+        Files of another tokenizer that was there go, all others stay.
+        """
 
     @abstractmethod
     def get_config(self) -> dict:
@@ -298,7 +301,7 @@ def clean(text, name="text"):
 def max_length_of(settings: dict) -> int | None:
     """The `model_max_length` of a `tokenizer_config.json`; where there is none it is enormous."""
     limit = settings.get("model_max_length")
-    return int(limit) if limit is not None and 0 < limit < 2**31 else None
+    return int(limit) if limit is not None and 1 <= limit < 2**31 else None
 
 
 def _clean_lines(texts, name):

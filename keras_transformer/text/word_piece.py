@@ -1,5 +1,6 @@
 """WordPiece: BERT's way to cut text into subwords."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from keras_transformer.text import files
-from keras_transformer.text.engine import EngineTokenizer
+from keras_transformer.text.engine import EngineTokenizer, add_declared_tokens
+from keras_transformer.text.settings import token_text
 from keras_transformer.text.tokenizer import clean
 
 VOCABULARY = "vocab.txt"
@@ -28,6 +30,20 @@ MPNET_TOKENS = {
     "sep_token": "</s>",
     "mask_token": "<mask>",
 }
+# How BERT's normaliser is set where the settings do not say another: the settings' names for it
+NORMALIZATION = {
+    "lowercase": ("do_lower_case", True),
+    "strip_accents": ("strip_accents", None),
+    "handle_chinese_chars": ("tokenize_chinese_chars", True),
+}
+# The classes that make transformers set it so, whatever `tokenizer.json` says; with "Fast" too
+BERT_CLASSES = tuple(
+    f"{name}Tokenizer"
+    for name in (
+        "Bert", "ConvBert", "DistilBert", "DPRContextEncoder", "DPRQuestionEncoder", "Electra",
+        "LayoutLM", "Lxmert", "MobileBert", "MPNet", "SqueezeBert",
+    )
+)  # fmt: skip
 
 
 class WordPieceTokenizer(EngineTokenizer):
@@ -43,7 +59,10 @@ class WordPieceTokenizer(EngineTokenizer):
 
     Args:
         definition: the content of a `tokenizer.json`, as a string. Use `train` or `load`.
-        settings: the content of a `tokenizer_config.json`.
+        settings: the content of a `tokenizer_config.json`. As in transformers, `do_lower_case`,
+            `strip_accents` and `tokenize_chinese_chars` win over the definition's where
+            `tokenizer_class` is BERT's or alike, also by their defaults, true, null and true.
+            Without a class those win that are there; with another one the definition stands.
 
     Raises:
         ValueError: `definition` is no `tokenizer.json` of a WordPiece model.
@@ -134,12 +153,18 @@ class WordPieceTokenizer(EngineTokenizer):
         vocabulary = models.WordPiece.read_file(str(path))
         # MPNet's vocabulary is BERT's, [CLS] included, and its own tokens
         usual = MPNET_TOKENS if {"<s>", "<mask>"} <= vocabulary.keys() else SPECIAL_TOKENS
-        named = {key: _content(settings.get(key) or token) for key, token in usual.items()}
+        named = {key: token_text(settings.get(key) or token) for key, token in usual.items()}
         model = models.WordPiece(vocabulary, unk_token=named["unk_token"])
         engine = _bert_engine(model, settings)
+        # before the special tokens, which may be among them
+        add_declared_tokens(engine, settings | named, folder)
         _finish(engine, named, settings)
         settings |= {key: settings.get(key) or token for key, token in named.items()}
         return engine
+
+    def _read(self, engine, settings, name):
+        _set_normalization(engine, settings)
+        super()._read(engine, settings, name)
 
     def _vocabulary_files(self):
         # Only the model's own tokens; those that were added stand in the JSON files.
@@ -153,15 +178,32 @@ class WordPieceTokenizer(EngineTokenizer):
 def _bert_engine(model, settings):
     """BERT's steps around a WordPiece model, but for the special tokens."""
     engine = tokenizers.Tokenizer(model)
-    engine.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-        strip_accents=settings.get("strip_accents"),
-        lowercase=settings.get("do_lower_case", True),
-    )
+    engine.normalizer = normalizers.BertNormalizer(clean_text=True, **_normalization(settings))
     engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     engine.decoder = decoders.WordPiece(prefix=CONTINUING)
     return engine
+
+
+def _normalization(settings):
+    """The arguments of a `BertNormalizer`, and their defaults where the settings lack one."""
+    return {name: settings.get(key, usual) for name, (key, usual) in NORMALIZATION.items()}
+
+
+def _set_normalization(engine, settings):
+    """Sets BERT's normaliser as `transformers` does; one of another kind stays."""
+    normalizer = engine.normalizer
+    if not isinstance(normalizer, normalizers.BertNormalizer):
+        return
+    wanted, kind = {"clean_text": True} | _normalization(settings), settings.get("tokenizer_class")
+    if kind is None:
+        said = {name for name, (key, _) in NORMALIZATION.items() if key in settings}
+        wanted = {name: wanted[name] for name in said}
+    elif kind.removesuffix("Fast") not in BERT_CLASSES:
+        return
+    content = json.loads(normalizer.__getstate__())
+    if content | wanted != content:
+        names = [*NORMALIZATION, "clean_text"]
+        engine.normalizer = normalizers.BertNormalizer(**{n: (content | wanted)[n] for n in names})
 
 
 def _finish(engine, named, settings):
@@ -221,7 +263,3 @@ def _learn(engine, lines, vocab_size, limit_alphabet):
             f"the largest possible is {len(vocabulary)}."
         )
     return vocabulary
-
-
-def _content(token):
-    return token["content"] if isinstance(token, dict) else token

@@ -1,12 +1,17 @@
 """A folder's tokenizer is told by its files."""
 
+import itertools
 import json
+import os
 
+import families
 import pytest
 
 from keras_transformer.text import (
+    BytePairTokenizer,
     ByteTokenizer,
     CharacterTokenizer,
+    SentencePieceTokenizer,
     Tokenizer,
     WordPieceTokenizer,
     files,
@@ -70,6 +75,49 @@ def test_an_unknown_folder_is_described(tmp_path):
 def test_bytes_and_characters_are_known_again(tmp_path, tokenizer):
     tokenizer.save(tmp_path)
     assert Tokenizer.load(tmp_path) == tokenizer
+
+
+@pytest.fixture(scope="module")
+def each_kind(tmp_path_factory):
+    """A tokenizer of each kind, and some of other files."""
+    lines = ["a dog runs in rome", "a dog eats the house"]
+    root = tmp_path_factory.mktemp("kinds")
+    names = ("T5Tokenizer", "XLMRobertaTokenizer", "MarianTokenizer")
+    return [
+        ByteTokenizer(),
+        CharacterTokenizer("abc"),
+        WordPieceTokenizer.train([lines], 46),
+        BytePairTokenizer.train([lines], 261),
+        SentencePieceTokenizer.train([lines], 30),
+        *(Tokenizer.load(families.write(root, name)) for name in names),
+    ]
+
+
+def test_what_is_saved_last_is_loaded(each_kind, tmp_path):
+    """Whichever kind was in the folder; and nothing goes that is no tokenizer's."""
+    others = {"config.json": "{}", "model.safetensors": "", "chat_template.jinja": "x"}
+    for name, content in others.items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / "vocab").mkdir()
+    for before, after in itertools.permutations(each_kind, 2):
+        before.save(tmp_path)
+        (tmp_path / "added_tokens.json").write_text('{"stale": 7}')
+        after.save(tmp_path)
+        assert Tokenizer.load(tmp_path) == after
+        assert others.keys() | {"vocab"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_save_that_fails_takes_nothing_away(each_kind, tmp_path, monkeypatch):
+    byte, *_, marian = each_kind
+    marian.save(tmp_path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        byte.save(tmp_path)
+    assert Tokenizer.load(tmp_path) == marian
 
 
 def test_a_broken_file_is_named(tmp_path):

@@ -200,3 +200,51 @@ def test_a_published_layout_keeps_its_settings(tokenizer, tmp_path):
     assert again.max_length == 37 and again == tokenizer
     kept = json.loads((tmp_path / "b" / "tokenizer_config.json").read_text())
     assert kept["name_or_path"] == "somebody/something"
+
+
+CLASSES = ("BertTokenizer", "DistilBertTokenizerFast", "MPNetTokenizer", "PreTrainedTokenizerFast")
+CHANGES = [
+    {},
+    {"do_lower_case": False},
+    {"do_lower_case": False, "strip_accents": True},
+    {"do_lower_case": True, "strip_accents": False},
+    {"tokenize_chinese_chars": False},
+]
+
+
+@pytest.mark.parametrize("changes", CHANGES, ids=str)
+@pytest.mark.parametrize("class_name", CLASSES)
+def test_the_settings_are_applied_as_in_transformers(tokenizer, tmp_path, class_name, changes):
+    """Whatever tokenizer.json says; what the settings lack has its default, not the file's."""
+    transformers = pytest.importorskip("transformers")
+    folder = tokenizer.save(tmp_path)
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    for key in ("do_lower_case", "strip_accents", "tokenize_chinese_chars"):
+        del settings[key]
+    path.write_text(json.dumps(settings | changes | {"tokenizer_class": class_name}))
+    theirs = transformers.AutoTokenizer.from_pretrained(str(folder))
+    ours = Tokenizer.load(folder)
+    for text in [*LINES, "Two DOGS", "UNICODE Unïcode", "日本runs"]:
+        encoded = theirs(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids, offsets = ours.encode_with_offsets(text)
+        assert ids == encoded["input_ids"], text
+        assert offsets == [tuple(place) for place in encoded["offset_mapping"]], text
+    assert Tokenizer.load(ours.save(tmp_path / "again")) == ours
+    assert WordPieceTokenizer.from_config(ours.get_config()) == ours
+
+
+def test_settings_without_a_class_win_where_they_are_there():
+    definition = WordPieceTokenizer.train([LINES], 113).get_config()["definition"]
+    cased = WordPieceTokenizer(definition, {"do_lower_case": False})
+    plain = WordPieceTokenizer(definition, {"strip_accents": None})
+    assert cased.pieces(cased.encode("Dog dog")) == ["[UNK]", "dog"]
+    assert plain.pieces(plain.encode("Dog dog")) == ["dog", "dog"]
+
+
+@pytest.mark.tensorflow
+def test_the_graph_twin_follows_the_settings():
+    pytest.importorskip("tensorflow_text")
+    definition = WordPieceTokenizer.train([LINES], 113).get_config()["definition"]
+    cased = WordPieceTokenizer(definition, {"do_lower_case": False})
+    assert cased.graph_twin().tokenize(LINES).to_list() == cased.encode(LINES)
