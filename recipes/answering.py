@@ -76,6 +76,24 @@ def guess(train, tested, vocab_size):
     }
 
 
+def check(settings):
+    """Refuses numbers of answers, and lengths of them, that cannot be; before anything is read."""
+    if settings.num_answers < 0:
+        raise ValueError(f"num_answers must be at least 0; got {settings.num_answers}.")
+    if settings.answer_length < 1:
+        raise ValueError(f"answer_length must be at least 1; got {settings.answer_length}.")
+
+
+def check_room(settings, generator):
+    """Refuses answers for which the model leaves no room beside a question; before training."""
+    if not settings.num_answers:
+        return
+    try:
+        generator.check_max_new_tokens(settings.answer_length)
+    except ValueError as error:
+        raise ValueError(f"answer_length {settings.answer_length}: {error}") from None
+
+
 class Answered(NamedTuple):
     """One question, the answer that was expected, the model's, and the usual one."""
 
@@ -110,14 +128,14 @@ class Answers:
     def generate(self, generator):
         """Asks a `TextGenerator` all questions that leave it room for an answer."""
         prompts, kept = [], []
-        length = min(self.settings.answer_length, generator.check_max_new_tokens(None))
+        length = self.settings.answer_length
         room = generator.max_length - length - generator.tokenizer.template.num_added()
         for talk, n in self.places:
             prompt = self.template.render(talk[:n], prompt=True)
             if len(generator.tokenizer.encode(prompt)) <= room:
                 prompts.append(prompt)
                 kept.append((talk, n))
-        found = generator(prompts, max_new_tokens=length)
+        found = generator(prompts, max_new_tokens=length) if prompts else []
         for (talk, n), said in zip(kept, found, strict=True):
             question = talk[n - 1].content
             usual = self.usual[ask(question)].most_common(1)

@@ -28,7 +28,7 @@ from keras_transformer.checkpoints.pretrained import read_fields
 from keras_transformer.checkpoints.published import CONFIG
 from keras_transformer.text.chat import JINJA
 from keras_transformer.text.files import write_atomically
-from recipes import answering, finetuning, library_questions, runs, splits
+from recipes import answering, decoders, finetuning, library_questions, runs, splits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +109,8 @@ def main(settings):
     template = None if settings.corpus == "text" else choose_template(settings, tokenizer)
     model = make_model(settings, tokenizer, template)
     generator = tasks.TextGenerator(model, tokenizer, settings.max_length)
+    if settings.corpus != "text":
+        answering.check_room(settings, generator)
     train, valid, test = (
         None if part is None else encode(settings, tokenizer, template, part) for part in corpus
     )
@@ -160,6 +162,9 @@ def main(settings):
 def check(settings):
     """Refuses settings that contradict each other, before anything is read."""
     finetuning.check(settings)
+    answering.check(settings)
+    if settings.chat_template == "checkpoint" and settings.from_checkpoint is None:
+        raise ValueError("chat_template checkpoint needs --from-checkpoint: a new model has none.")
     if settings.lora_rank and settings.from_checkpoint is None:
         raise ValueError("lora_rank needs --from-checkpoint: a new model has all to learn.")
     if settings.lora_rank and (settings.freeze_embeddings or settings.freeze_blocks):
@@ -182,6 +187,8 @@ def read_corpus(settings):
         return *cut(documents, 0.9), None
     train, valid, test = splits.read_splits(settings.data_dir, (".jsonl",), data.read_messages)
     if valid is None:
+        if len(train) < 2:
+            raise ValueError(f"{train.path}: 1 record, of which none can be kept for validation")
         train, valid = data.hold_out(train, seed=settings.seed)
     return train, valid, test
 
@@ -282,6 +289,11 @@ def encode_documents(settings, tokenizer, documents):
                 (ids, labels), data.next_tokens(piece, [True] * len(piece)), strict=True
             ):
                 column.append(value)
+    if not ids:
+        raise ValueError(
+            f"{settings.data_dir}: too little text to keep a tenth of it for validation; both "
+            "parts need 2 tokens at least"
+        )
     return Records(ids, labels, [])
 
 
@@ -292,6 +304,12 @@ def plan(settings, tokenizer, records, shuffle=True):
         ids, labels, segments, _ = data.pack_records(ids, labels, settings.max_length)
     options = finetuning.batch_options(settings, tokenizer, shuffle)
     if settings.tokens_per_batch is not None:
+        longest = max(map(len, ids))
+        if settings.tokens_per_batch < longest:
+            raise ValueError(
+                f"tokens_per_batch must be at least {longest}, the length of the longest row; "
+                f"got {settings.tokens_per_batch}."
+            )
         options |= {"tokens_per_batch": settings.tokens_per_batch, "batch_size": None}
     return data.RecordBatches(ids, token_labels=labels, segment_ids=segments, **options)
 
@@ -303,13 +321,9 @@ def make_model(settings, tokenizer, template):
     """The checkpoint's decoder, or a new one; it stops where the template ends an answer."""
     if settings.from_checkpoint is not None:
         stop = {} if settings.corpus == "text" else new_end(settings, tokenizer, template)
-        model = models.CausalLM.from_pretrained(settings.from_checkpoint, **stop)
-        if settings.max_length > model.config.max_length:
-            raise ValueError(
-                f"max_length must be at most that of {settings.from_checkpoint}, "
-                f"{model.config.max_length}; got {settings.max_length}."
-            )
-        return model
+        return decoders.load_decoder(
+            settings.from_checkpoint, settings.max_length, "max_length", **stop
+        )
     config = models.DecoderConfig(
         vocab_size=tokenizer.vocab_size,
         num_layers=settings.num_layers,

@@ -58,7 +58,7 @@ class Settings:
     steps: int = 2000
     """Training steps."""
     steps_per_epoch: int = 250
-    """Steps between two checkpoints, with validation and a sample."""
+    """Steps between two checkpoints, with validation and a sample; all steps, if these are less."""
     learning_rate: float = 1e-3
     """Peak of the schedule; it falls to a tenth along a cosine."""
     warmup_steps: int = 100
@@ -95,6 +95,7 @@ PRESETS = {
             batch_size=48,
             block_length=96,
             steps=1700,
+            steps_per_epoch=100,
             learning_rate=4e-3,
             warmup_steps=150,
         ),
@@ -121,6 +122,7 @@ PRESETS = {
 
 def main(settings):
     """Trains, or goes on training; then scores, samples and explains."""
+    runs.whole_epochs(settings)
     if settings.warmup_steps >= settings.steps:
         raise ValueError(
             f"warmup_steps must be below steps, {settings.steps}; got {settings.warmup_steps}."
@@ -277,8 +279,8 @@ def explain_run(settings, report, scores, samples):
         }
     )
     report.add_curves(settings.run_dir / "metrics.jsonl")
-    texts = samples.texts or {settings.steps // settings.steps_per_epoch: samples.sample()}
-    steps = settings.steps_per_epoch
+    epochs, steps = runs.whole_epochs(settings)
+    texts = samples.texts or {epochs: samples.sample()}
     report.add_table("Samples", {f"step {epoch * steps:,}": t for epoch, t in texts.items()})
     report.add_table("Settings", runs.plain(settings))
     report.add_environment()

@@ -50,6 +50,32 @@ def identity(settings, *may_change):
     return {k: v for k, v in plain(settings).items() if k not in ("run_dir", *may_change)}
 
 
+def whole_epochs(settings):
+    """The fit-epochs that make up all steps, and the steps of one: all, if the run is shorter.
+
+    A rest would be dropped silently, and with it the end of the learning rate's schedule.
+
+    Args:
+        settings: with `steps` and `steps_per_epoch`.
+
+    Returns:
+        pair of int: fit-epochs, steps of each.
+
+    Raises:
+        ValueError: one is below 1, or the steps are no multiple of the steps of a fit-epoch.
+    """
+    for name in ("steps", "steps_per_epoch"):
+        if getattr(settings, name) < 1:
+            raise ValueError(f"{name} must be at least 1; got {getattr(settings, name)}.")
+    steps, length = settings.steps, min(settings.steps, settings.steps_per_epoch)
+    if steps % length:
+        raise ValueError(
+            f"steps must be a multiple of steps_per_epoch, {length}; got {steps}. Near are "
+            f"--steps {steps - steps % length} and --steps {steps - steps % length + length}."
+        )
+    return steps // length, length
+
+
 def fit(
     model,
     batches,
@@ -67,7 +93,8 @@ def fit(
     Args:
         model: compiled.
         batches: with `stream(step)`, a pure function of the step.
-        settings: with `run_dir`; and with `steps` and `steps_per_epoch`, if these are not given.
+        settings: with `run_dir`; and with `steps` and `steps_per_epoch` (see `whole_epochs`), if
+            `epochs` and `steps_per_epoch` are not given.
         configuration: what makes the run what it is; a folder of another one is refused.
         callbacks: of `fit`, in their order; those that log come before the metrics' file.
         kept: those among them whose state belongs to the run.
@@ -76,16 +103,19 @@ def fit(
 
     Returns:
         The seconds that training took before this process.
+
+    Raises:
+        ValueError: the settings' steps are no whole number of fit-epochs; nothing is written yet.
     """
     run = settings.run_dir
+    if epochs is None or steps_per_epoch is None:
+        epochs, steps_per_epoch = whole_epochs(settings)
     checkpoints = training.RunCheckpoints(
         run / "checkpoints", configuration=configuration, callbacks=list(kept)
     )
     start = checkpoints.restore(model)
     log = training.MetricsLog(run / "metrics.jsonl")
     write_json(run / "settings.json", plain(settings))
-    steps_per_epoch = steps_per_epoch or settings.steps_per_epoch
-    epochs = epochs or settings.steps // steps_per_epoch
     if not start.stopped and start.epoch < epochs:
         model.fit(
             batches.stream(start.step),

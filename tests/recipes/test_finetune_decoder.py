@@ -295,12 +295,66 @@ def test_a_guess_knows_how_often_tokens_are_there():
         ("text", {}, "--from-checkpoint is missing; recipes.pretrain_decoder starts anew"),
         ("files", {"data_dir": None}, "--data-dir is missing"),
         ("files", {"epochs": 0}, "epochs must be at least 1; got 0"),
+        ("files", {"answer_length": 0}, "answer_length must be at least 1; got 0"),
+        ("files", {"answer_length": 96}, "answer_length 96: .* at most 95"),
+        ("files", {"num_answers": -1}, "num_answers must be at least 0; got -1"),
+        ("files", {"tokens_per_batch": 7}, r"tokens_per_batch must be at least \d+, .*; got 7"),
+        ("files", {"chat_template": "checkpoint"}, "chat_template checkpoint needs --from-check"),
         ("files", {"from_checkpoint": "x"}, "x"),
     ],
 )
 def test_wrong_settings_are_refused_before_training(preset, changes, message, folder, tmp_path):
     with pytest.raises((ValueError, OSError), match=message):
         finetune_decoder.main(tiny(folder, tmp_path / "run", preset, **changes))
+
+
+def test_answers_may_be_longer_than_a_generators_default(tmp_path):
+    asked = []
+
+    class Generator:
+        max_length, tokenizer = 400, text.ByteTokenizer(extra_ids=0)
+
+        def __call__(self, prompts, max_new_tokens):
+            asked.append(max_new_tokens)
+            return [tasks.text_generator.Continuation("two", 0.0) for _ in prompts]
+
+    talk = [Message("user", "one"), Message("assistant", "two")]
+    settings = tiny(tmp_path, tmp_path / "run", answer_length=200)
+    answers = answering.Answers(settings, text.CHATML, [talk], [talk])
+    answers.generate(Generator())
+    assert asked == [200] and answers.scores()["exact_match"] == 100
+
+
+def test_a_checkpoint_of_another_style_is_named(folder, base, tmp_path):
+    config = models.EncoderConfig(
+        vocab_size=400, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=96
+    )
+    for family, message in (
+        (None, "holds a MaskedLM; a decoder"),
+        ("bert", "bert has no CausalLM"),
+    ):
+        path = tmp_path / str(family)
+        models.MaskedLM(config).save_pretrained(path, family=family)
+        text.Tokenizer.load(base).save(path)
+        with pytest.raises(ValueError, match=f"--from-checkpoint .*{family}.*{message}"):
+            finetune_decoder.main(tiny(folder, tmp_path / "run", from_checkpoint=str(path)))
+
+
+def test_a_checkpoint_of_shorter_texts_is_named(folder, base, tmp_path):
+    settings = tiny(folder, tmp_path / "run", from_checkpoint=str(base), max_length=97)
+    with pytest.raises(ValueError, match="max_length must be at most that of .*, 96; got 97"):
+        finetune_decoder.main(settings)
+
+
+def test_too_little_text_is_said_with_its_file(base, tmp_path):
+    path = tmp_path / "tiny.txt"
+    path.write_text("a", "utf-8")
+    settings = tiny(path, tmp_path / "run", "text", from_checkpoint=str(base))
+    with pytest.raises(ValueError, match=r"tiny\.txt: too little text"):
+        finetune_decoder.main(settings)
+    one = write(tmp_path / "one", PAIR)
+    with pytest.raises(ValueError, match=r"train\.jsonl: 1 record"):
+        finetune_decoder.main(tiny(one, tmp_path / "run"))
 
 
 def test_templates_are_chosen_by_what_the_checkpoint_has(base, tmp_path):
