@@ -50,10 +50,6 @@ class Settings:
     """How the vocabulary is learned."""
     split_digits: bool = False
     """Make each digit a piece of its own, in every script: numbers are then spelled, not known."""
-    bpe_dropout: float = 0.0
-    """Share of the vocabulary's merges that training leaves out at random (needs bpe)."""
-    bpe_samples: int = 16
-    """With bpe_dropout: in how many cuts each sentence comes, an epoch of the data holding all."""
     max_length: int = 256
     """Longest sentence in tokens."""
     truncate: bool = False
@@ -174,7 +170,7 @@ def main(settings):
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
     parts = train, valid, test = parallel_corpus(settings)
     tokenizer = learn_tokenizer(settings, train)
-    batches = plan_batches(settings, *sampled(settings, tokenizer, train), settings.num_shapes)
+    batches = plan_batches(settings, tokenizer, train, settings.num_shapes)
     for part in (valid, test):
         check_sources(settings, tokenizer, part)
     print(batches.describe())
@@ -204,16 +200,6 @@ def learn_tokenizer(settings, train):
         normalization="identity" if settings.tokenized else "nmt_nfkc",
         user_defined_symbols=sorted(digits) if settings.split_digits else (),
     )
-
-
-def sampled(settings, tokenizer, train):
-    """The tokenizer and pairs to train with: as they are, or each pair in several cuts."""
-    if not settings.bpe_dropout:
-        return tokenizer, train
-    if settings.vocab_type != "bpe":
-        raise ValueError(f"--bpe-dropout needs --vocab-type bpe; got {settings.vocab_type}")
-    sampler = text.SubwordSampler(tokenizer, settings.bpe_dropout, settings.seed)
-    return sampler, train.repeated(settings.bpe_samples)
 
 
 def plan_batches(settings, tokenizer, pairs, num_shapes, shuffle=True):

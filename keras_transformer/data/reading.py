@@ -61,13 +61,6 @@ class ParallelText:
         source, target, lines = (list(x) for x in zip(*kept, strict=True))
         return cls(source, target, lines, num_blank, names)
 
-    def repeated(self, times):
-        """All pairs `times` times over, for a tokenizer that cuts them otherwise each time."""
-        if isinstance(times, bool) or not isinstance(times, int) or times < 1:
-            raise ValueError(f"times must be an int of at least 1; got {times!r}")
-        columns = {name: getattr(self, name) * times for name in ("source", "target", "lines")}
-        return dataclasses.replace(self, **columns)
-
     def __len__(self):
         return len(self.lines)
 

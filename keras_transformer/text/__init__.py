@@ -12,7 +12,6 @@ from keras_transformer.text.chat import (
 )
 from keras_transformer.text.encoding import Encoding, pad_encodings
 from keras_transformer.text.sentencepiece import SentencePieceTokenizer
-from keras_transformer.text.subword_sampler import SubwordSampler
 from keras_transformer.text.template import Template
 from keras_transformer.text.tokenizer import Tokenizer
 from keras_transformer.text.word_piece import WordPieceTokenizer
@@ -26,7 +25,6 @@ __all__ = [
     "Encoding",
     "JinjaChatTemplate",
     "SentencePieceTokenizer",
-    "SubwordSampler",
     "Template",
     "Tokenizer",
     "WordPieceTokenizer",

@@ -115,7 +115,7 @@ def can_be_cut(proto):
     >>> from keras_transformer import text
     >>> lines = ["a dog runs", "a dog eats"]
     >>> for kind in ("unigram", "bpe"):
-    ...     tokenizer = text.SentencePieceTokenizer.train([lines], 20, kind)
+    ...     tokenizer = text.SentencePieceTokenizer.train([lines], 15, kind)
     ...     print(kind, can_be_cut(tokenizer.model_proto))
     unigram True
     bpe False

@@ -170,12 +170,6 @@ class SentencePieceTokenizer(Tokenizer):
         proto, settings, words, target = self._arguments
         return type(self)(target, settings, words, proto)
 
-    def with_engines(self, change) -> "SentencePieceTokenizer":
-        """This tokenizer with `change(processor)` in place of each `SentencePieceProcessor`."""
-        tokenizer = type(self)(*self._arguments)
-        tokenizer._processor, tokenizer._bare = change(self._processor), change(self._bare)
-        return tokenizer
-
     def pieces(self, ids) -> list[str]:
         """The pieces that a sequence of ids stands for, special ones included: `["▁dog", "s"]`."""
         return [self._names[i] for i in self._checked(ids)]

@@ -128,21 +128,6 @@ def test_unequal_files_are_refused_with_both_counts(corpus, tmp_path):
         translation.main(tiny(folder, tmp_path / "run"))
 
 
-def test_an_epoch_holds_each_pair_in_several_cuts(run, corpus, tmp_path):
-    settings = tiny(corpus, tmp_path, bpe_dropout=0.2, bpe_samples=3)
-    train, _, _ = translation.parallel_corpus(settings)
-    tokenizer = translation.learn_tokenizer(settings, train)
-    plain = translation.plan_batches(run, *translation.sampled(run, tokenizer, train), 1)
-    cut = translation.plan_batches(settings, *translation.sampled(settings, tokenizer, train), 1)
-    assert plain.num_pairs == SPLITS["train"]
-    assert cut.num_pairs == 3 * SPLITS["train"]
-    assert cut.num_target_tokens > 3 * plain.num_target_tokens  # merges are missing
-
-    with pytest.raises(ValueError, match="bpe-dropout.*unigram"):
-        unigram = dataclasses.replace(settings, vocab_type="unigram")
-        translation.sampled(unigram, tokenizer, train)
-
-
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_a_long_sentence_to_translate_is_refused_before_training(corpus, tmp_path, split):
     folder = shutil.copytree(corpus, tmp_path / "corpus")
