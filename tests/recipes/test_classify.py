@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from keras_transformer import tasks
+from keras_transformer import data, models, tasks
 from recipes import classify, names
 
 WORDS = {"fruit": ("apple", "pear", "plum", "fig"), "tool": ("saw", "axe", "file", "awl")}
@@ -233,6 +233,15 @@ def test_quickstart_tells_languages(tmp_path):
     settings = classify.PRESETS["quickstart"][1]
     classify.main(dataclasses.replace(settings, run_dir=tmp_path / "run", epochs=1, export=False))
     assert json.loads((tmp_path / "run" / "scores.json").read_text())["accuracy"] > 0.8
+
+
+def test_pooling_is_heard_with_a_checkpoint(corpus, tmp_path):
+    config = models.EncoderConfig(
+        vocab_size=30, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=16
+    )
+    models.MaskedLM(config).save_pretrained(tmp_path)
+    settings = tiny(corpus, tmp_path / "run", from_checkpoint=str(tmp_path), pooling="mean")
+    assert classify.make_model(settings, None, data.Labels(("a", "b"))).pooling == "mean"
 
 
 def test_balanced_classes_weigh_the_same():

@@ -113,11 +113,17 @@ def test_classifier_of_other_classes_gets_a_new_head(tmp_path):
 
 
 @pytest.mark.parametrize("asked, expected", [(None, "max"), ("mean", "mean")])
-def test_pooling_is_the_checkpoints_or_what_is_asked_for(asked, expected, tmp_path):
-    models.SequenceClassifier(small(), num_classes=3, pooling="max").save_pretrained(tmp_path)
-    arguments = {"num_classes": 3} | ({"pooling": asked} if asked else {})
-    model = finetuning.load_model(str(tmp_path), models.SequenceClassifier, arguments)
-    assert model.pooling == expected
+@pytest.mark.parametrize(
+    "head, arguments",
+    [(models.SequenceClassifier, {"num_classes": 3}), (models.SentenceEmbedder, {})],
+)
+def test_pooling_is_the_checkpoints_or_what_is_asked_for(
+    head, arguments, asked, expected, tmp_path
+):
+    head(small(), pooling="max", **arguments).save_pretrained(tmp_path)
+    if asked is not None:
+        arguments = {**arguments, "pooling": asked}
+    assert finetuning.load_model(str(tmp_path), head, arguments).pooling == expected
 
 
 @pytest.mark.filterwarnings("ignore:.* has no weights for")
