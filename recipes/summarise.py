@@ -28,9 +28,7 @@ from typing import Literal
 
 from keras_transformer import data, explain, models, tasks, text, training
 from keras_transformer.checkpoints.files import write_json
-from recipes import docstrings, finetuning, rouge, runs, splits
-
-SUFFIXES = (".jsonl", ".csv", ".tsv")
+from recipes import finetuning, rouge, runs, seq2seq_layers, summary_texts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +73,8 @@ class Settings:
 
     epochs: int = 3
     """Passes over the training data."""
-    tokens_per_batch: int = 2048
-    """Slots of a batch's summaries, padding included."""
+    tokens_per_batch: int = 8192
+    """Slots of a batch's texts and summaries together, padding included."""
     gradient_accumulation_steps: int = 1
     """Batches of one step; together they learn as one large batch would."""
     num_shapes: int = 8
@@ -91,6 +89,12 @@ class Settings:
     """Share of the steps until the peak."""
     label_smoothing: float = 0.1
     """Share of the target's mass that is spread over the vocabulary."""
+    layer_decay: float = 1.0
+    """Factor on the learning rate with each layer of encoder and decoder towards the input."""
+    freeze_embeddings: bool = False
+    """Keep the embeddings as they are."""
+    freeze_blocks: int = 0
+    """Keep so many first blocks of encoder and decoder, and the embeddings, as they are."""
     weight_decay: float = 0.01
     """Of matrices; vectors have none."""
     clip_norm: float = 1.0
@@ -133,7 +137,7 @@ PRESETS = {
             max_length=64,
             truncate=True,
             epochs=6,
-            tokens_per_batch=1536,
+            tokens_per_batch=5888,
             num_shapes=2,
             max_padding=0.2,
             learning_rate=3e-3,
@@ -164,50 +168,28 @@ PRESETS = {
             from_checkpoint="facebook/bart-base",
             max_length=1024,
             truncate=True,
+            tokens_per_batch=4096,
+            gradient_accumulation_steps=4,
             learning_rate=5e-5,
         ),
     ),
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Examples:
-    """Texts with their summaries, and where they are from."""
-
-    texts: list
-    summaries: list
-    bodies: list
-    """The texts as their first sentence is taken from them."""
-    path: str
-    lines: list
-
-    def __len__(self):
-        return len(self.texts)
-
-    def take(self, numbers):
-        """Those of these numbers."""
-        columns = (self.texts, self.summaries, self.bodies, self.lines)
-        texts, summaries, bodies, lines = ([column[i] for i in numbers] for column in columns)
-        return Examples(texts, summaries, bodies, self.path, lines)
-
-
 def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
-    finetuning.check(settings)
-    if settings.validation_texts < 1:
-        raise ValueError(f"validation_texts must be at least 1; got {settings.validation_texts}.")
+    check(settings)
     watch = runs.Stopwatch()
     report = explain.Report(f"Summaries: {settings.run_dir.name}", __doc__.split("\n")[0])
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
-    train, valid, test = read_corpus(settings)
+    train, valid, test = summary_texts.read_corpus(settings)
     translator = make_translator(settings, train)
     batches = plan_batches(settings, translator, train)
     valid_batches = plan_batches(settings, translator, valid, shuffle=False)
     if test is not None:
         plan_batches(settings, translator, test, shuffle=False)  # what is wrong, now
     print(batches.describe())
-    loss = training.TokenCrossEntropy(label_smoothing=settings.label_smoothing, reduction="sum")
-    finetuning.compile_with(settings, translator.model, batches, loss, beta_2=0.98)
+    compile_model(settings, translator.model, batches)
 
     some = valid.take(range(0, len(valid), -(-len(valid) // settings.validation_texts)))
     score = functools.partial(validate, settings, translator, some)
@@ -231,39 +213,22 @@ def main(settings):
         print(f"{name:>24}", *(f"{scores[start + key]:8.2f}" for key in rouge.TITLES))
 
 
-# Data
-
-
-def read_corpus(settings):
-    """Training, validation and test examples; None where there is no test."""
-    if settings.corpus == "docstrings":
-        return [of_docstrings(part) for part in docstrings.corpus(seed=settings.seed)]
-    read = functools.partial(read_examples, settings)
-    train, valid, test = splits.read_splits(settings.data_dir, SUFFIXES, read)
-    if valid is None:
-        train, valid = splits.hold_out(train, settings.seed)
-    return train, valid, test
-
-
-def of_docstrings(part):
-    """Docstrings as examples."""
-    numbers = list(range(1, len(part) + 1))
-    return Examples(part.texts, part.summaries, part.bodies, "docstrings", numbers)
-
-
-def read_examples(settings, path):
-    """The examples of a file, by the settings' columns; blank ones are left out, and counted."""
-    column = str if settings.header or ".jsonl" in path.name else splits.column_number
-    wanted = {"text": column(settings.text_column), "summary": column(settings.summary_column)}
-    table = data.read_table(path, wanted, header=settings.header)
-    texts, summaries = table.texts("text"), table.texts("summary")
-    kept = [i for i in range(len(table)) if texts[i].strip() and summaries[i].strip()]
-    if len(kept) < len(table):
-        print(f"{path}: {len(table) - len(kept):,} records with a blank side are left out")
-    if not kept:
-        raise ValueError(f"{path}: no record has both a text and a summary")
-    examples = Examples(texts, summaries, texts, str(path), table.lines)
-    return examples.take(kept)
+def check(settings):
+    """Refuses settings out of range or in contradiction, before anything is read."""
+    finetuning.check(settings)
+    for name in ("validation_texts", "beam_size", "max_new_tokens"):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value}.")
+    if not 0 < settings.layer_decay <= 1:
+        raise ValueError(f"layer_decay must be above 0 and at most 1; got {settings.layer_decay}.")
+    if settings.freeze_blocks < 0:
+        raise ValueError(f"freeze_blocks must be at least 0; got {settings.freeze_blocks}.")
+    if settings.corpus == "docstrings" and settings.data_dir is not None:
+        raise ValueError(
+            f"--data-dir {settings.data_dir}: docstrings are learned from (quickstart, or --corpus "
+            "docstrings), no files; the presets files, t5 and bart take a folder."
+        )
 
 
 # Training
@@ -314,6 +279,15 @@ def new_model(settings, tokenizer):
     return models.Seq2SeqLM(config)
 
 
+def compile_model(settings, model, batches):
+    """Freezes what shall stay, and compiles with a rate for each layer."""
+    if settings.freeze_embeddings or settings.freeze_blocks:
+        seq2seq_layers.freeze(model, settings.freeze_blocks)
+    rates = seq2seq_layers.layer_multipliers(model, settings.layer_decay)
+    loss = training.TokenCrossEntropy(label_smoothing=settings.label_smoothing, reduction="sum")
+    finetuning.compile_with(settings, model, batches, loss, rates, beta_2=0.98)
+
+
 def plan_batches(settings, translator, examples, shuffle=True):
     """Batches of few shapes under the token budget; those not shuffled have one shape."""
     tokenizer = translator.tokenizer
@@ -333,6 +307,7 @@ def plan_batches(settings, translator, examples, shuffle=True):
         target_tokenizer=own,
         start_id=translator.model.config.bos_id,
         tokens_per_batch=settings.tokens_per_batch,
+        count="both",
         seed=settings.seed,
         max_length=settings.max_length,
         truncate=settings.truncate,

@@ -12,6 +12,8 @@ from keras_transformer.data.plan import make_plan
 from keras_transformer.data.reading import ParallelText, read_parallel
 from keras_transformer.data.tokens import tokenize
 
+COUNTS = ("target", "both")
+
 
 class ParallelBatches(PlannedBatches):
     r"""Batches of sentence pairs, in a few fixed shapes with little padding.
@@ -31,8 +33,7 @@ class ParallelBatches(PlannedBatches):
         tokenizer: with `encode(list of str)`, which adds no special ids, `pad_id`, `bos_id`,
             `eos_id` and, for a cache, `fingerprint`. Where it has a `template` that adds special
             ids, both sides get these, else the end.
-        tokens_per_batch: target slots of a batch, padding included: a shape has
-            `tokens_per_batch // T` rows.
+        tokens_per_batch: slots of a batch, padding included, of which side `count` says.
         seed: int of 0 or more.
         max_length: the longest source and target allowed, special ids included. `None`: any.
         truncate: cut longer pairs, which are counted in `num_truncated`, instead of refusing them.
@@ -44,6 +45,9 @@ class ParallelBatches(PlannedBatches):
             tokenise. `None`: no cache.
         target_tokenizer: that of the target, where it is another one for the same ids.
         start_id: what the decoder reads first; `None`: `bos_id`.
+        count: "target": a shape has `tokens_per_batch // T` rows; "both": it has
+            `tokens_per_batch // (S + T)`, which bounds the memory of a batch where sources are much
+            longer than targets, as those of summaries.
         **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
 
     Returns:
@@ -86,6 +90,7 @@ class ParallelBatches(PlannedBatches):
         cache_dir=None,
         target_tokenizer=None,
         start_id=None,
+        count="target",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -95,6 +100,8 @@ class ParallelBatches(PlannedBatches):
         if max_length is not None:
             check_int("max_length", max_length, 2)
         check_share("max_padding", max_padding)
+        if count not in COUNTS:
+            raise ValueError(f"count must be one of {COUNTS}; got {count!r}")
         if tokenizer is None:
             raise TypeError("tokenizer is missing")
         self.pad_id = max(tokenizer.pad_id, 0)
@@ -119,14 +126,10 @@ class ParallelBatches(PlannedBatches):
             elif long.any():
                 raise ValueError(_too_long(text, sides, int(long.argmax()), max_length))
         self._source, self._target = sides
-        longest = int(self._target.lengths.argmax())
-        if self._target.lengths[longest] > tokens_per_batch:
-            raise ValueError(
-                f"{text.names[1]}:{text.lines[longest]}: {self._target.lengths[longest]} tokens do "
-                f"not fit into tokens_per_batch={tokens_per_batch}"
-            )
+        _check_budget(text, sides, tokens_per_batch, count)
         lengths = self._source.lengths, self._target.lengths
-        self._begin(make_plan(*lengths, tokens_per_batch, num_shapes, max_padding))
+        plan = make_plan(*lengths, tokens_per_batch, num_shapes, max_padding, count=count)
+        self._begin(plan)
 
     # What an epoch holds
 
@@ -216,3 +219,20 @@ def _too_long(text, sides, pair, max_length):
         f"{text.names[side]}:{text.lines[pair]}: {sides[side].lengths[pair]} tokens with the end, "
         f"max_length is {max_length}; pass truncate=True to cut longer ones"
     )
+
+
+def _check_budget(text, sides, budget, count):
+    """Refuses a budget into which one row of the longest texts does not fit."""
+    longest = [int(side.lengths.argmax()) for side in sides]
+    sizes = [int(side.lengths[n]) for side, n in zip(sides, longest, strict=True)]
+    if sizes[1] > budget:
+        raise ValueError(
+            f"{text.names[1]}:{text.lines[longest[1]]}: {sizes[1]} tokens do not fit into "
+            f"tokens_per_batch={budget}"
+        )
+    if count == "both" and sum(sizes) > budget:
+        raise ValueError(
+            f"{text.names[0]}:{text.lines[longest[0]]}: tokens_per_batch must be at least "
+            f"{sum(sizes)}, the longest source's {sizes[0]} tokens and the longest target's "
+            f"{sizes[1]}; got {budget}"
+        )

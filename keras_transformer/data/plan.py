@@ -49,7 +49,13 @@ class Plan(NamedTuple):
 
 
 def make_plan(
-    source_lengths, target_lengths, tokens_per_batch, num_shapes, max_padding=0.0, batch_size=None
+    source_lengths,
+    target_lengths,
+    tokens_per_batch,
+    num_shapes,
+    max_padding=0.0,
+    batch_size=None,
+    count="target",
 ):
     """The plan of at most `num_shapes` shapes with the fewest token slots in an epoch.
 
@@ -62,16 +68,18 @@ def make_plan(
 
     Args:
         source_lengths, target_lengths: (N,) int arrays, N at least 1.
-        tokens_per_batch: target slots of a batch; a shape has `tokens_per_batch // T` rows.
+        tokens_per_batch: slots of a batch; a shape has `tokens_per_batch // T` rows.
         num_shapes: the most shapes allowed.
         max_padding: the share of slots that may be padding; no shape is added once it is reached.
         batch_size: rows of every shape, in place of `tokens_per_batch`.
+        count: which slots `tokens_per_batch` counts, "target" or "both", which has
+            `tokens_per_batch // (S + T)` rows.
 
     Returns:
         `Plan`.
     """
     enough = (source_lengths.sum() + target_lengths.sum()) / (1 - max_padding)
-    grid = _Grid(source_lengths, target_lengths, tokens_per_batch, batch_size)
+    grid = _Grid(source_lengths, target_lengths, tokens_per_batch, batch_size, count)
     solutions = []
     chosen = [grid.largest]
     while True:
@@ -90,7 +98,7 @@ def make_plan(
 class _Grid:
     """The pairs counted on a grid of (S, T), and the search for shapes among its points."""
 
-    def __init__(self, source_lengths, target_lengths, tokens_per_batch, batch_size):
+    def __init__(self, source_lengths, target_lengths, tokens_per_batch, batch_size, count):
         axes = [_axis(source_lengths), _axis(target_lengths)]
         source, target = (x.ravel() for x in np.meshgrid(*axes, indexing="ij"))  # (G*G,)
         self.width = len(axes[1])
@@ -102,9 +110,10 @@ class _Grid:
         )
         self.slots = source + target
         self.fits = (source[cells] <= source[:, None]) & (target[cells] <= target[:, None])
+        counted = self.slots if count == "both" else target
         self.shapes = [
-            Shape(batch_size or tokens_per_batch // int(t), int(s), int(t))
-            for s, t in zip(source, target, strict=True)
+            Shape(batch_size or tokens_per_batch // int(n), int(s), int(t))
+            for s, t, n in zip(source, target, counted, strict=True)
         ]
         self.largest = len(source) - 1
 

@@ -227,6 +227,14 @@ def test_truncated_pairs_end_as_others_do_and_are_counted():
     )
 
 
+def test_a_budget_of_both_sides_bounds_a_batch():
+    batches = make(tokens_per_batch=4 * BUDGET, count="both")
+    for shape in batches.shapes:
+        assert shape.rows == 4 * BUDGET // (shape.source + shape.target)
+    rows = [row for batch in epoch_of(batches, 0) for row in rows_of(batch) if row[0]]
+    assert len(rows) == len(SOURCE)
+
+
 @pytest.mark.parametrize(
     "kwargs, error, message",
     [
@@ -238,6 +246,12 @@ def test_truncated_pairs_end_as_others_do_and_are_counted():
         ({"source": "none.de", "target": "none.en"}, FileNotFoundError, "none.de"),
         ({"tokens_per_batch": 0}, ValueError, "tokens_per_batch must be an int of at least 1"),
         ({"tokens_per_batch": 7}, ValueError, "tokens do not fit into tokens_per_batch=7"),
+        (
+            {"tokens_per_batch": 20, "count": "both"},
+            ValueError,
+            "source:3: .* at least 40, .*; got 20",
+        ),
+        ({"count": "source"}, ValueError, "count must be one of .'target', 'both'.; got 'source'"),
         ({"num_shapes": 0}, ValueError, "num_shapes"),
         ({"max_padding": 1.0}, ValueError, "max_padding"),
         ({"seed": -1}, ValueError, "seed"),

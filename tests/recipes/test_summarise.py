@@ -10,7 +10,7 @@ pytest.importorskip("rouge_score")
 
 from keras_transformer import models, tasks, text
 from keras_transformer.checkpoints import load_weights
-from recipes import docstrings, rouge, summarise
+from recipes import docstrings, rouge, seq2seq_layers, summarise, summary_texts
 
 COLOURS, THINGS = ("red", "blue", "green"), ("dog", "cat", "hat", "cup")
 
@@ -47,7 +47,7 @@ def tiny(corpus, run_dir, **changes):
         num_heads=2,
         dropout=0.0,
         max_length=24,
-        tokens_per_batch=64,
+        tokens_per_batch=224,
         num_shapes=1,
         epochs=2,
         learning_rate=1e-2,
@@ -144,10 +144,10 @@ def test_own_run_is_trained_on_with_all_options(run, corpus, tmp_path):
 @pytest.mark.parametrize(
     "family, changes",
     [
-        ("bart", dict(epochs=40, learning_rate=1e-2, tokens_per_batch=256)),
+        ("bart", dict(epochs=40, learning_rate=1e-2, tokens_per_batch=1536)),
         pytest.param(
             "t5",
-            dict(epochs=160, learning_rate=3e-3, tokens_per_batch=64),
+            dict(epochs=160, learning_rate=3e-3, tokens_per_batch=448),
             marks=pytest.mark.exhaustive,
         ),
     ],
@@ -267,6 +267,11 @@ def test_what_is_wrong_with_a_file_is_said_before_training(
         ({"data_dir": None}, "--data-dir is missing"),
         ({"text_column": "article"}, r"train\.jsonl:1: no key 'article'"),
         ({"epochs": 0}, "epochs must be at least 1"),
+        ({"beam_size": 0}, "beam_size must be at least 1; got 0"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1; got 0"),
+        ({"layer_decay": 1.5}, "layer_decay must be above 0 and at most 1; got 1.5"),
+        ({"freeze_blocks": -1}, "freeze_blocks must be at least 0; got -1"),
+        ({"freeze_blocks": 2}, "num_blocks must be 0 to 1, got 2"),
         ({"validation_texts": 0}, "validation_texts must be at least 1"),
         ({"ema": 0.9, "average": 2}, "choose one"),
         ({"vocab_size": 5000}, "vocab_size"),
@@ -277,11 +282,73 @@ def test_wrong_settings_are_refused(corpus, tmp_path, changes, message):
         summarise.main(tiny(corpus, tmp_path / "run", **changes))
 
 
+def test_a_folder_beside_docstrings_is_refused(corpus, tmp_path):
+    settings = dataclasses.replace(tiny(corpus, tmp_path / "run"), corpus="docstrings")
+    with pytest.raises(ValueError, match="--data-dir .*: docstrings are learned from"):
+        summarise.main(settings)
+
+
+def test_a_batch_has_no_more_slots_of_texts_and_summaries_than_its_budget(corpus, tmp_path):
+    settings = tiny(corpus, tmp_path / "run", num_shapes=3)
+    train, *_ = summary_texts.read_corpus(settings)
+    batches = summarise.plan_batches(settings, summarise.make_translator(settings, train), train)
+    for shape in batches.shapes:
+        assert shape.rows == 224 // (shape.source + shape.target)
+
+
+# Layer by layer
+
+
+@pytest.fixture
+def model():
+    config = models.TransformerConfig(
+        vocab_size=11,
+        num_encoder_layers=3,
+        num_decoder_layers=2,
+        num_heads=2,
+        hidden_dim=8,
+        ffn_dim=16,
+        max_length=16,
+        norm_first=True,
+    )
+    return models.Seq2SeqLM(config)
+
+
+def test_rates_fall_towards_the_input_of_both_stacks(model):
+    rates = seq2seq_layers.layer_multipliers(model, 0.5)
+    assert len(rates) == len(model.weights)
+    for part, expected in {
+        "token_embedding": 0.5**4,  # shared: that of the deeper stack
+        "encoder/block_0/": 0.5**3,
+        "encoder/block_2/": 0.5,
+        "encoder/norm/": 1.0,
+        "decoder/block_0/": 0.5**2,
+        "decoder/block_1/": 0.5,
+        "decoder/norm/": 1.0,
+    }.items():
+        found = {rate for name, rate in rates.items() if part in name}
+        assert found == {expected}, part
+    assert seq2seq_layers.layer_multipliers(model, 1.0) is None
+
+
+def test_frozen_blocks_stay_and_the_others_learn(model, tmp_path):
+    settings = tiny(tmp_path, tmp_path, freeze_blocks=1, layer_decay=0.5)
+    ids = np.arange(3, 9, dtype="int32")[None]
+    x = {"encoder_token_ids": ids, "decoder_token_ids": ids}
+    summarise.compile_model(settings, model, [(x, ids)] * 9)
+    before = {weight.path: np.array(weight) for weight in model.weights}
+    model.train_on_batch(x, ids, np.ones_like(ids, "float32"))
+    model.train_on_batch(x, ids, np.ones_like(ids, "float32"))
+    same = {w.path for w in model.weights if np.array_equal(np.array(w), before[w.path])}
+    stay = {p for p in before if "/block_0/" in p or "embedding" in p}
+    assert stay and same == stay
+
+
 def test_columns_of_tables_are_found(tmp_path):
     (tmp_path / "train.tsv").write_text("long story\tshort\n \tnothing\nother\tword\n", "utf-8")
     columns = dict(text_column="0", summary_column="1", header=False)
     settings = tiny(tmp_path, tmp_path / "run", **columns)
-    found = summarise.read_examples(settings, tmp_path / "train.tsv")
+    found = summary_texts.read_examples(settings, tmp_path / "train.tsv")
     assert (found.texts, found.summaries) == (["long story", "other"], ["short", "word"])
     assert found.lines == [1, 3]
 
