@@ -6,6 +6,7 @@ import sentencepiece
 
 from keras_transformer.text import files
 from keras_transformer.text.id_layout import FAMILIES, MODEL_TYPES, family_of
+from keras_transformer.text.infer_family import infer_settings
 from keras_transformer.text.sentencepiece_proto import model_from_json
 from keras_transformer.text.settings import (
     DECODER,
@@ -16,6 +17,9 @@ from keras_transformer.text.settings import (
 
 FILE_NAME = "tokenizer.model"
 WORDS, TARGET = "vocab.json", "target.spm"
+MODEL_FILES = tuple(dict.fromkeys((FILE_NAME, *(f.file_name for f in FAMILIES.values()))))
+# What a folder names whose `tokenizer.json` is all that transformers looks at
+GENERAL_CLASSES = (None, "PreTrainedTokenizerFast", "TokenizersBackend")
 # The largest published models have some 20 MB: more is no SentencePiece model.
 MAX_FILE_BYTES = 256 * 2**20
 
@@ -23,29 +27,28 @@ MAX_FILE_BYTES = 256 * 2**20
 def read_folder(folder) -> tuple[Path, bytes, dict]:
     """The model's file, its content, and the other arguments of its `SentencePieceTokenizer`.
 
-    A folder with `tokenizer.model` and no `tokenizer_config.json` is one of ours: its ids are the
-    pieces' own. Otherwise `tokenizer_class` there, or `model_type` in `config.json`, tells the
-    family. Added tokens are those of all files. Where `tokenizer.json` is all that there is, the
-    model is made from it.
+    A folder with `tokenizer.model` and no settings is one of ours: its ids are the pieces' own.
+    Otherwise `tokenizer_class` in `tokenizer_config.json`, `model_type` in `config.json`, or what
+    `tokenizer.json` is made of tells the family. Added tokens are those of all files. Where
+    `tokenizer.json` is all that there is, the model is made from it.
 
     Raises:
         FileNotFoundError: there is no model file.
         ValueError: the family is not known, or a file is broken, or contradicts another one.
     """
-    settings = _read_settings(folder)
+    settings, definition = read_settings(folder), folder / files.TOKENIZER
+    content = files.read_json_object(definition) if definition.is_file() else None
+    settings = _with_family(folder, settings, content)
     if not settings:
         return folder / FILE_NAME, read_model(folder / FILE_NAME), {}
+    if content is not None:
+        settings = with_added_tokens(settings, definition_tokens(content, definition), definition)
     family = family_of(settings)
     path = folder / family.file_name
-    others = [family.file_name, FILE_NAME, *(other.file_name for other in FAMILIES.values())]
+    others = [family.file_name, *MODEL_FILES]
     path = next((folder / name for name in others if (folder / name).is_file()), path)
-    definition = folder / files.TOKENIZER
-    if definition.is_file():
-        content = files.read_json_object(definition)
-        declared = definition_tokens(content, definition)
-        settings = with_added_tokens(settings, declared, definition)
-        if not path.is_file():
-            return definition, model_from_json(content, settings), {"settings": settings}
+    if not path.is_file() and content is not None:
+        return definition, model_from_json(content, settings), {"settings": settings}
     arguments = {"settings": settings}
     if family.file_name == "source.spm":
         arguments["words"] = _read_words(folder / WORDS)
@@ -79,22 +82,33 @@ def write_folder(folder, model_proto, settings, words, target_proto) -> Path:
     return files.write_tokenizer(folder, contents | {name: model_proto}) / name
 
 
-def _read_settings(folder):
-    """What the folder says of its tokenizer; nothing where the pieces' ids are its own."""
-    settings = read_settings(folder)
-    if not settings and (folder / FILE_NAME).is_file():
+def _with_family(folder, settings, content):
+    """The settings with a `tokenizer_class`; nothing where the pieces' ids are the model's own."""
+    bare = (folder / FILE_NAME).is_file() and content is None
+    if bare and not settings:
         return {}
-    if settings.get("tokenizer_class") is None and (folder / "config.json").is_file():
+    named = settings.get("tokenizer_class")
+    if named is None and (folder / "config.json").is_file():
         model_type = files.read_json_object(folder / "config.json").get("model_type")
-        settings = {**MODEL_TYPES.get(model_type, {}), **settings}
-    if settings.get("tokenizer_class"):
+        settings = {**settings, **MODEL_TYPES.get(model_type, {}), **_without_null(settings)}
+    if settings.get("tokenizer_class") in GENERAL_CLASSES and content is not None:
+        settings = {**settings, **infer_settings(content)}
+    if settings.get("tokenizer_class") not in GENERAL_CLASSES or (named and content is None):
         return settings
-    if settings.get(DECODER):
-        raise ValueError(
-            f"{folder} has added tokens, but no tokenizer_class in {files.SETTINGS} that tells "
-            f"where their ids are; it must be one of {sorted(FAMILIES)}."
-        )
-    return {}
+    if bare and not settings.get(DECODER):
+        return {}
+    found = [name for name in (files.TOKENIZER, *MODEL_FILES) if (folder / name).is_file()]
+    if not found:
+        raise FileNotFoundError(f"No tokenizer at {folder / FILE_NAME}.")
+    raise ValueError(
+        f"{' and '.join(str(folder / name) for name in found)} could be of several families; "
+        f"tokenizer_class in {files.SETTINGS} (or model_type in config.json) must tell which, as "
+        f"one of {sorted(FAMILIES)}; got {named!r}."
+    )
+
+
+def _without_null(settings):
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def _read_words(path):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from keras_transformer.text.template import (
@@ -105,7 +105,7 @@ class Tokenizer(ABC):
         """
         if isinstance(text, (str, bytes)):
             return self._encode([clean(text)])[0]
-        return self._encode(_clean_lines(text, "text"))
+        return self._encode(_clean_lines(_listed(text, "text"), "text"))
 
     def encode_with_offsets(self, text):
         """Text to ids, and where each of them stands in the text.
@@ -115,11 +115,13 @@ class Tokenizer(ABC):
 
         Returns:
             `(ids, offsets)` for one string, a list of such for a list. Offsets are (start, end)
-            in characters of the string as it was passed, end excluded.
+            in characters of the string as it was passed, end excluded: the two surrogates that
+            spell one character count as two.
         """
         if isinstance(text, (str, bytes)):
-            return self._encode_with_offsets([clean(text)])[0]
-        return self._encode_with_offsets(_clean_lines(text, "text"))
+            return self._located([text], [clean(text)])[0]
+        texts = _listed(text, "text")
+        return self._located(texts, _clean_lines(texts, "text"))
 
     def decode(self, ids):
         """Ids to text; special ids are dropped.
@@ -170,13 +172,14 @@ class Tokenizer(ABC):
             A list of `Encoding`, one for each text, or more with `overlap`.
 
         Raises:
+            TypeError: `texts` or `pairs` is no list of strings, or a number no integer.
             ValueError: an argument is out of its range, or a text too long.
         """
         firsts = self._parts(texts, "texts", offsets)
         seconds = [None] * len(firsts) if pairs is None else self._parts(pairs, "pairs", offsets)
         if len(seconds) != len(firsts):
             raise ValueError(f"pairs must be as many as texts, {len(firsts)}; got {len(seconds)}.")
-        self._check_cut(max_length, truncation, overlap, pairs is not None)
+        max_length, overlap = self._check_cut(max_length, truncation, overlap, pairs is not None)
         found = []
         for index, (first, second) in enumerate(zip(firsts, seconds, strict=True)):
             cut = self._cut(first, second, max_length, truncation, overlap, index)
@@ -219,12 +222,25 @@ class Tokenizer(ABC):
     def _parts(self, texts, name, offsets):
         if isinstance(texts, (str, bytes)):
             raise TypeError(f"{name} must be a list of strings, got one string.")
+        texts = _listed(texts, name)
         lines = _clean_lines(texts, name)
         if offsets:
-            return self._encode_with_offsets(lines)
+            return self._located(texts, lines)
         return [(ids, None) for ids in self._encode(lines)]
 
+    def _located(self, texts, lines):
+        """The ids of clean lines, and their offsets in the texts that the lines are made of."""
+        rows = self._encode_with_offsets(lines)
+        for i, (text, line) in enumerate(zip(texts, lines, strict=True)):
+            if len(text) != len(line) and isinstance(text, str):
+                ids, offsets = rows[i]
+                places = places_of(text)
+                rows[i] = ids, [(places[start], places[end]) for start, end in offsets]
+        return rows
+
     def _check_cut(self, max_length, truncation, overlap, pair):
+        """The two numbers as int, in their range as far as it does not depend on a text."""
+        max_length, overlap = _integer(max_length, "max_length"), _integer(overlap, "overlap")
         if truncation is not None and truncation not in TRUNCATIONS:
             raise ValueError(
                 f"truncation must be one of {TRUNCATIONS} or None; got {truncation!r}."
@@ -240,6 +256,12 @@ class Tokenizer(ABC):
                 f"max_length must be at least {least}, the special tokens and one more; "
                 f"got {max_length}."
             )
+        if overlap is not None and not 0 <= overlap <= max_length - least:
+            raise ValueError(
+                f"overlap must be from 0 to {max_length - least}, below the tokens that max_length "
+                f"leaves to a text; got {overlap}."
+            )
+        return max_length, overlap
 
     def _cut(self, first, second, max_length, truncation, overlap, index):
         """The (first, second) of every input that these texts become."""
@@ -298,23 +320,54 @@ def clean(text, name="text"):
     return text
 
 
+def places_of(text: str) -> list[int]:
+    """Where in a string each character of `clean(text)` begins, and where the last one ends.
+
+    >>> places_of("a\\ud83d\\ude00b")
+    [0, 1, 3, 4]
+    """
+    places = []
+    for place, character in enumerate(text):
+        pair = "\udc00" <= character <= "\udfff" and "\ud800" <= text[place - 1 : place] <= "\udbff"
+        if not pair:
+            places.append(place)
+    return [*places, len(text)]
+
+
 def max_length_of(settings: dict) -> int | None:
     """The `model_max_length` of a `tokenizer_config.json`; where there is none it is enormous."""
     limit = settings.get("model_max_length")
     return int(limit) if limit is not None and 1 <= limit < 2**31 else None
 
 
-def _clean_lines(texts, name):
-    if not isinstance(texts, Iterable):
+def _listed(texts, name):
+    """The texts as a list; a dictionary's keys are none."""
+    is_scalar = getattr(texts, "ndim", 1) == 0  # NumPy's arrays always seem to be iterable
+    if not isinstance(texts, Iterable) or isinstance(texts, Mapping) or is_scalar:
         raise TypeError(
             f"{name} must be a string or a list of strings, got {type(texts).__name__}."
         )
-    lines = list(texts)
+    return list(texts)
+
+
+def _clean_lines(lines, name):
     try:
         "".join(lines).encode("utf-8")  # at once, which is quick, and mostly enough
         return lines
     except (TypeError, UnicodeEncodeError):
         return [clean(text, f"{name}[{i}]") for i, text in enumerate(lines)]
+
+
+def _integer(value, name):
+    """None, or an integer, NumPy's too, as int."""
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise TypeError(f"{name} must be an integer or None, got {value!r:.80}.")
 
 
 def _slice(part, start, end):
