@@ -5,24 +5,31 @@
     python -m recipes.pretrain_decoder shakespeare-minutes --data-dir D   better, in some minutes
     python -m recipes.pretrain_decoder shakespeare-gpu --data-dir D       nanoGPT's for one GPU
     python -m recipes.pretrain_decoder files --data-dir D         your text: files, folders, JSONL
+    python -m recipes.pretrain_decoder files --data-dir D --from-checkpoint C   goes on with a GPT
+
+C is a folder or a name on the Hugging Face hub with a decoder and its tokenizer. Text larger than
+memory is fine: it is read line by line, and its tokens lie in the run's folder. That opens with
+`tasks.TextGenerator.from_pretrained`, and holds a SavedModel that continues strings.
 
 `python -m recipes.pretrain_decoder PRESET --help` lists every setting. The same command again
 resumes a run that was interrupted. On two cores `quickstart` took 218 s and reached a loss of
 1.64; the Shakespeare presets 1.79 and 1.56 (docs/results.md).
 """
 
+import contextlib
 import dataclasses
+import functools
 import math
 import pathlib
-import sysconfig
 from typing import Literal
 
 import keras
-import numpy as np
 
-from keras_transformer import data, explain, generation, models, text
+from keras_transformer import data, explain, models, tasks, training
+from keras_transformer.checkpoints import assign_weights, load_model_weights, model_weights
 from keras_transformer.checkpoints.files import write_json
-from recipes import runs
+from recipes import decoders, finetuning, running_text, runs
+from recipes.samples import Samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,43 +37,58 @@ class Settings:
     """Settings of a run; the defaults are those of the chosen preset."""
 
     run_dir: pathlib.Path
-    """Folder of the run: checkpoints, weights, scores, report."""
+    """Folder of the run: tokens, checkpoints, weights, scores, report, SavedModel."""
     data_dir: pathlib.Path | None = None
     """A text file, or a folder of .txt, .md, .rst, .jsonl, plain or .gz; none: Python's library."""
+    from_checkpoint: str | None = None
+    """Folder, or name on the Hugging Face hub, of a decoder to go on with; none: a new one."""
     validation: float = 0.1
     """Share of the text, at its end, that is kept for validation."""
     tokens: Literal["characters", "bytes", "subwords"] = "characters"
-    """What the model reads and predicts."""
+    """What a new model reads and predicts; subwords are byte-level BPE, which loses nothing."""
     vocab_size: int | None = None
     """Of characters or subwords at most; none: all characters, 4096 subwords."""
 
     num_layers: int = 4
-    """Blocks."""
+    """Blocks of a new model."""
     num_heads: int = 4
-    """Attention heads."""
+    """Attention heads of a new model."""
     hidden_dim: int = 128
-    """Width of the model; its feed-forward layers are four times as wide."""
+    """Width of a new model; its feed-forward layers are four times as wide."""
     positions: Literal["learned", "rotary"] = "learned"
-    """How the model knows where a token stands."""
+    """How a new model knows where a token stands."""
     block_length: int = 64
     """Tokens that the model sees."""
     dropout: float = 0.0
-    """Rate on embeddings, attention and the output of each sublayer."""
+    """Rate of a new model on embeddings, attention and the output of each sublayer."""
 
     batch_size: int = 12
     """Blocks of a batch."""
+    gradient_accumulation_steps: int = 1
+    """Batches of one step; together they learn as one large batch would."""
     steps: int = 2000
     """Training steps."""
     steps_per_epoch: int = 250
-    """Steps between two checkpoints, with validation and a sample; all steps, if these are less."""
+    """Steps between two checkpoints; all steps, if these are less."""
+    validate_every: int = 1
+    """Checkpoints between two validations, each with a sample; after the last there is one."""
     learning_rate: float = 1e-3
-    """Peak of the schedule; it falls to a tenth along a cosine."""
+    """Peak of the schedule."""
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "constant"] = "cosine"
+    """After the warm-up: to a tenth along a cosine, to nothing along a line, with 1 / √step, or as
+    it is."""
     warmup_steps: int = 100
     """Steps until the peak."""
     weight_decay: float = 0.1
     """Of matrices; vectors have none."""
     clip_norm: float = 1.0
     """Largest norm of the whole gradient."""
+    ema: float | None = None
+    """Momentum of a moving average of the weights, which is then scored and saved."""
+    average: int = 1
+    """Number of last checkpoints whose weights are averaged."""
+    patience: int | None = None
+    """Stop after so many validations without a lower loss, and take the best; none: never."""
 
     temperature: float = 0.8
     """Of the samples."""
@@ -76,6 +98,8 @@ class Settings:
     """Compile the training step with XLA (JAX always does)."""
     seed: int = 1337
     """Seed of weights, dropout and the order of the data."""
+    export: bool = True
+    """Write a SavedModel (needs the TensorFlow backend)."""
 
 
 PRESETS = {
@@ -96,6 +120,7 @@ PRESETS = {
             block_length=96,
             steps=1700,
             steps_per_epoch=100,
+            validate_every=4,
             learning_rate=4e-3,
             warmup_steps=150,
         ),
@@ -121,82 +146,99 @@ PRESETS = {
 
 
 def main(settings):
-    """Trains, or goes on training; then scores, samples and explains."""
-    runs.whole_epochs(settings)
-    if settings.warmup_steps >= settings.steps:
-        raise ValueError(
-            f"warmup_steps must be below steps, {settings.steps}; got {settings.warmup_steps}."
-        )
+    """Trains, or goes on training; then scores, samples, explains and exports."""
+    check(settings)
     watch = runs.Stopwatch()
     report = explain.Report(f"Language model: {settings.run_dir.name}", __doc__.split("\n")[0])
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
-    corpus = read_corpus(settings)
-    tokenizer = learn_tokenizer(settings, corpus)
-    train, valid = split(settings, tokenizer, corpus)
+    corpus = running_text.prepare(settings)
+    train, valid = blocks(settings, corpus)
     print(train.describe())
-    model = build_model(settings, tokenizer)
+    model = build_model(settings, corpus.tokenizer)
+    generator = tasks.TextGenerator(model, corpus.tokenizer, settings.block_length)
 
-    samples = Samples(settings, model, tokenizer)
-    watch.earlier = runs.fit(
-        model,
-        train,
-        settings,
-        configuration={
-            **runs.identity(settings, "data_dir", "temperature"),
-            "tokenizer": tokenizer.fingerprint,
-            "tokens": train.num_tokens,
-        },
-        callbacks=[samples],
-        validation_data=valid,
-    )
-    tokenizer.save(settings.run_dir)
-    model.save_pretrained(settings.run_dir)
-    scores = evaluate(model, valid, tokenizer, len(corpus)) | watch.costs()
+    samples = Samples(settings, generator)
+    watch.earlier = fit(settings, corpus, generator, train, valid, samples)
+    generator.save_pretrained(settings.run_dir)
+    scores = evaluate(model, valid, corpus) | watch.costs()
     write_json(settings.run_dir / "scores.json", scores)
     explain_run(settings, report, scores, samples)
+    finetuning.export(settings, generator)
     print(f"\n{settings.run_dir}: report.html, scores.json, weights, tokenizer")
     print(f"validation loss: {scores['loss']:.4f}")
 
 
-def read_corpus(settings):
-    """All text, one document after the other."""
-    if settings.data_dir is None:
-        folder = pathlib.Path(sysconfig.get_path("stdlib"))
-        paths = sorted(path for path in folder.glob("*.py") if path.stat().st_size > 0)
-        return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in paths)
-    return "\n".join(document.text for document in data.read_documents(settings.data_dir))
+def check(settings):
+    """Refuses settings out of their range, before anything is read."""
+    runs.whole_epochs(settings)
+    if not 0 <= settings.warmup_steps < settings.steps:
+        raise ValueError(
+            f"warmup_steps must be below steps, {settings.steps}; got {settings.warmup_steps}."
+        )
+    for name in ("validation", "ema"):
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < 1:
+            raise ValueError(f"{name} must be between 0 and 1; got {value}.")
+    for name, least in (
+        ("block_length", 2),  # a sample has room for a token
+        ("batch_size", 1),
+        ("gradient_accumulation_steps", 1),
+        ("validate_every", 1),
+        ("average", 1),
+        ("patience", 1),
+    ):
+        value = getattr(settings, name)
+        if value is not None and value < least:
+            raise ValueError(f"{name} must be at least {least}; got {value}.")
+    if settings.ema is not None and settings.average > 1:
+        raise ValueError("ema and average are two ways to average the weights; choose one.")
 
 
-def learn_tokenizer(settings, corpus):
-    """The vocabulary, of the training text alone. The same text gives the same one again."""
-    seen = corpus[: boundary(settings, corpus)]
-    if settings.tokens == "bytes":
-        return text.ByteTokenizer(extra_ids=0)
-    if settings.tokens == "characters":
-        return text.CharacterTokenizer.train([[seen]], settings.vocab_size)
-    return text.SentencePieceTokenizer.train(
-        [seen.splitlines()], settings.vocab_size or 4096, byte_fallback=True
-    )
-
-
-def boundary(settings, corpus):
-    """Where the training text ends."""
-    if not 0 < settings.validation < 1:
-        raise ValueError(f"validation must be between 0 and 1; got {settings.validation}.")
-    return int(len(corpus) * (1 - settings.validation))
-
-
-def split(settings, tokenizer, corpus):
+def blocks(settings, corpus):
     """Random blocks to train on, and the text behind them, every token of it predicted once."""
-    end = boundary(settings, corpus)
-    ids = [np.array(tokenizer.encode(part), "int32") for part in (corpus[:end], corpus[end:])]
-    train = data.PackedBlocks(ids[0], settings.block_length, settings.batch_size, settings.seed)
-    valid = data.PackedBlocks(ids[1], settings.block_length, 64, order="sequential")
-    return train, valid
+    length = settings.block_length
+    for name, tokens, least in (
+        ("train on", corpus.train, length + 1),
+        ("validate with", corpus.valid, 2),
+    ):
+        if len(tokens) < least:
+            raise ValueError(
+                f"{running_text.place(settings)}: {len(tokens)} tokens to {name}, at least {least} "
+                "are needed: more text, a smaller --block-length or another --validation"
+            )
+    train = data.PackedBlocks(corpus.train, length, settings.batch_size, settings.seed)
+    return train, data.PackedBlocks(corpus.valid, length, 64, order="sequential")
+
+
+# The model
 
 
 def build_model(settings, tokenizer):
-    """The model, compiled for training: GPT-2's architecture without biases, as nanoGPT."""
+    """The checkpoint's model or a new one, compiled for training."""
+    if settings.from_checkpoint is not None:
+        model = decoders.load_decoder(
+            settings.from_checkpoint, settings.block_length, "block_length"
+        )
+    else:
+        model = new_model(settings, tokenizer)
+    accumulate = settings.gradient_accumulation_steps
+    average = {} if settings.ema is None else {"use_ema": True, "ema_momentum": settings.ema}
+    optimizer = keras.optimizers.AdamW(
+        make_schedule(settings),
+        weight_decay=settings.weight_decay,
+        beta_2=0.99,
+        epsilon=1e-8,
+        global_clipnorm=settings.clip_norm,
+        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+        **average,
+    )
+    optimizer.exclude_from_weight_decay([v for v in model.trainable_variables if v.ndim < 2])
+    model.compile(optimizer, jit_compile=settings.xla, weighted_metrics=None)
+    return model
+
+
+def new_model(settings, tokenizer):
+    """GPT-2's architecture without biases, as nanoGPT."""
     config = models.DecoderConfig(
         vocab_size=tokenizer.vocab_size,
         num_layers=settings.num_layers,
@@ -209,60 +251,112 @@ def build_model(settings, tokenizer):
         attention_dropout=settings.dropout,
         activation="gelu",
         use_bias=False,
-        pad_id=tokenizer.pad_id,
+        pad_id=max(tokenizer.pad_id, 0),
     )
     model = models.CausalLM(config)
     model.build()
-    optimizer = keras.optimizers.AdamW(
-        keras.optimizers.schedules.CosineDecay(
-            0.0,
-            settings.steps - settings.warmup_steps,
-            alpha=0.1,
-            warmup_target=settings.learning_rate,
-            warmup_steps=settings.warmup_steps,
-        ),
-        weight_decay=settings.weight_decay,
-        beta_2=0.99,
-        epsilon=1e-8,
-        global_clipnorm=settings.clip_norm,
-    )
-    optimizer.exclude_from_weight_decay([v for v in model.trainable_variables if v.ndim < 2])
-    model.compile(optimizer, jit_compile=settings.xla, weighted_metrics=None)
     return model
 
 
-class Samples(keras.callbacks.Callback):
-    """Writes a text after every fit-epoch, so that one can read how the model learns."""
-
-    def __init__(self, settings, language_model, tokenizer):
-        super().__init__()
-        self.language_model, self.tokenizer = language_model, tokenizer
-        self.length = settings.block_length
-        self.method = generation.Sampling(temperature=settings.temperature, seed=settings.seed)
-        self.texts = {}
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.texts[epoch + 1] = self.sample()
-        print(f"--- {self.texts[epoch + 1]}\n---", flush=True)
-
-    def sample(self):
-        """A text that follows a line feed."""
-        prompt = self.tokenizer.encode("\n") or [self.tokenizer.bos_id]
-        found = self.language_model.generate(
-            [prompt], self.length - len(prompt), self.method, jit_compile=False
+def make_schedule(settings):
+    """The learning rate: a rise to its peak, and then as `schedule` says."""
+    peak, warmup, steps = settings.learning_rate, settings.warmup_steps, settings.steps
+    if settings.schedule == "inverse_sqrt":
+        schedule = training.InverseSquareRoot(peak, max(warmup, 1))
+    elif settings.schedule == "linear":
+        schedule = training.LinearDecay(peak, steps, warmup)
+    else:
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            steps - warmup,
+            alpha={"cosine": 0.1, "constant": 1.0}[settings.schedule],  # where it ends
+            warmup_target=peak,
+            warmup_steps=warmup,
         )
-        return self.tokenizer.decode(found.sequences[0, 0, : found.lengths[0, 0]].tolist())
+    return training.PerUpdate(schedule, settings.gradient_accumulation_steps)
 
 
-def evaluate(model, valid, tokenizer, num_characters):
-    """Loss per token and per character over the whole validation text."""
-    loss = float(model.evaluate(valid, verbose=0, return_dict=True)["loss"])
+# The run
+
+
+def fit(settings, corpus, generator, train, valid, samples):
+    """Trains on from the last checkpoint, and leaves the weights that are to be saved.
+
+    Returns:
+        The seconds that training took before this process.
+    """
+    model, run, every = generator.model, settings.run_dir, settings.validate_every
+    averages = training.AverageCheckpoints(run / "snapshots", last=settings.average)
+    averaged = functools.partial(average_of, settings, model, averages)
+
+    def weights():
+        with averaged():
+            return model_weights(model)
+
+    def score():
+        with averaged():
+            return {"loss": loss_of(model, valid)}
+
+    best = training.BestCheckpoint(run / "best.safetensors", "val_loss", "min", weights)
+    stopping = training.EarlyStopping("val_loss", patience=settings.patience or 10**9, mode="min")
+    kept = [averages] * (settings.average > 1) + [best, stopping, samples]
+    may_change = ["data_dir", "temperature", "export"]
+    if settings.schedule in ("inverse_sqrt", "constant"):
+        may_change.append("steps")
+    epochs, steps = runs.whole_epochs(settings)
+    earlier = runs.fit(
+        model,
+        train,
+        settings,
+        epochs=epochs,
+        steps_per_epoch=steps * settings.gradient_accumulation_steps,
+        configuration={
+            **runs.identity(settings, *may_change),
+            "tokenizer": corpus.tokenizer.fingerprint,
+            "text": corpus.sha256,
+        },
+        callbacks=[
+            training.Throughput(lambda step: settings.batch_size * settings.block_length),
+            *kept[:-3],
+            training.Scores(score, every),
+            *kept[-3:],
+        ],
+        kept=kept,
+    )
+    if settings.patience:
+        load_model_weights(model, best.path)
+    else:
+        assign_weights(model, weights(), "the run's weights")
+    return earlier
+
+
+def average_of(settings, model, averages):
+    """A context in which the model has the weights that are scored and saved."""
+    if settings.average > 1:
+        return averages.applied(model)
+    if settings.ema is not None:
+        return finetuning.moving_average(model)
+    return contextlib.nullcontext()
+
+
+# Results
+
+
+def loss_of(model, batches):
+    """Mean loss of a token over all of them."""
+    return float(model.evaluate(batches, verbose=0, return_dict=True)["loss"])
+
+
+def evaluate(model, valid, corpus):
+    """Loss per token, and per character, over the whole validation text."""
+    loss = loss_of(model, valid)
     return {
         "loss": round(loss, 4),
+        "loss_per_character": round(loss * valid.num_predicted / corpus.valid_characters, 4),
         "perplexity": round(math.exp(loss), 3),
         "validation_tokens": valid.num_predicted,
-        "vocab_size": tokenizer.vocab_size,
-        "characters": num_characters,
+        "vocab_size": corpus.tokenizer.vocab_size,
+        "characters": corpus.characters,
         "parameters": model.count_params(),
     }
 
@@ -279,12 +373,10 @@ def explain_run(settings, report, scores, samples):
         }
     )
     report.add_curves(settings.run_dir / "metrics.jsonl")
-    epochs, steps = runs.whole_epochs(settings)
-    texts = samples.texts or {epochs: samples.sample()}
-    report.add_table("Samples", {f"step {epoch * steps:,}": t for epoch, t in texts.items()})
-    report.add_table("Settings", runs.plain(settings))
-    report.add_environment()
-    report.write(settings.run_dir / "report.html")
+    _, steps = runs.whole_epochs(settings)
+    texts = {f"step {epoch * steps:,}": sample for epoch, sample in samples.texts.items()}
+    report.add_table("Samples", texts)
+    finetuning.finish_report(settings, report)
 
 
 if __name__ == "__main__":
