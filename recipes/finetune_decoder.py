@@ -266,10 +266,9 @@ def encode(settings, tokenizer, template, part):
             num_cut += 1
             ids, labels = ids[: settings.max_length], labels[: settings.max_length]
         if (labels >= 0).any():  # something of an answer is left
-            for column, value in zip(
-                (records.ids, records.labels, records.talks), (ids, labels, talk), strict=True
-            ):
-                column.append(value)
+            records.ids.append(ids)
+            records.labels.append(labels)
+            records.talks.append(talk)
     if num_cut:
         print(f"{num_cut:,} of {len(part):,} records were cut to {settings.max_length} tokens")
     if not len(records):
@@ -285,10 +284,9 @@ def encode_documents(settings, tokenizer, documents):
         tokens = [*tokens, *end]
         for start in range(0, len(tokens) - 1, settings.max_length):
             piece = tokens[start : start + settings.max_length + 1]
-            for column, value in zip(
-                (ids, labels), data.next_tokens(piece, [True] * len(piece)), strict=True
-            ):
-                column.append(value)
+            of_piece, learned = data.next_tokens(piece, [True] * len(piece))
+            ids.append(of_piece)
+            labels.append(learned)
     if not ids:
         raise ValueError(
             f"{settings.data_dir}: too little text to keep a tenth of it for validation; both "
