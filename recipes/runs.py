@@ -105,7 +105,8 @@ def fit(
         The seconds that training took before this process.
 
     Raises:
-        ValueError: the settings' steps are no whole number of fit-epochs; nothing is written yet.
+        ValueError: the settings' steps are no whole number of fit-epochs, or fewer than the run
+            has trained already; nothing is written yet.
     """
     run = settings.run_dir
     if epochs is None or steps_per_epoch is None:
@@ -114,6 +115,11 @@ def fit(
         run / "checkpoints", configuration=configuration, callbacks=list(kept)
     )
     start = checkpoints.restore(model)
+    if start.epoch > epochs:
+        raise ValueError(
+            f"the run in {run} has trained {start.step} steps already; got settings for "
+            f"{epochs * steps_per_epoch}"
+        )
     log = training.MetricsLog(run / "metrics.jsonl")
     write_json(run / "settings.json", plain(settings))
     if not start.stopped and start.epoch < epochs:

@@ -95,6 +95,14 @@ def test_resumed_run_equals_an_uninterrupted_one(run, corpus, tmp_path):
     assert_same(weights(half), weights(run))
 
 
+def test_a_run_that_has_gone_further_is_refused_and_stays(run):
+    before = weights(run), (run.run_dir / "settings.json").read_bytes()
+    with pytest.raises(ValueError, match="has trained 4 steps already"):
+        translation.main(dataclasses.replace(run, steps=2))
+    assert_same(weights(run), before[0])
+    assert (run.run_dir / "settings.json").read_bytes() == before[1]
+
+
 def test_run_of_another_configuration_is_refused_and_stays(run):
     before = weights(run)
     with pytest.raises(
