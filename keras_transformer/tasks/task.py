@@ -180,12 +180,16 @@ class Task:
         folder = Path(folder)
         self.model.save_pretrained(folder)
         self.tokenizer.save(folder)
-        (folder / DECODING).unlink(missing_ok=True)  # of another task that the folder held
         self.save_settings(folder)
+        self.save_decoding(folder)
 
     def save_settings(self, folder):
         """Writes what the task was made with beside its model and tokenizer."""
         write_max_length(folder, self.max_length, self.check_max_length())
+
+    def save_decoding(self, folder):
+        """Writes how the task decodes; here it does not, and what another task wrote is removed."""
+        (folder / DECODING).unlink(missing_ok=True)
 
     @classmethod
     def read_settings(cls, folder):

@@ -220,10 +220,11 @@ class TextGenerator(Task):
         best, *others = zip(texts, scores[kept].tolist(), strict=True)
         return Continuation(*best, tuple(Alternative(*other) for other in others))
 
-    def save_settings(self, folder):
-        super().save_settings(folder)
+    def save_decoding(self, folder):
         if self.decoding != DecodingDefaults(beam_size=1) or self.model.published is not None:
             write_decoding(self.decoding, self.model.config, folder)
+        else:
+            super().save_decoding(folder)
 
     @classmethod
     def read_settings(cls, folder):
