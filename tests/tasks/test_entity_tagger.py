@@ -122,3 +122,11 @@ def test_bytes_of_one_character_are_one_word():
 def test_a_bad_overlap_is_named(bad):
     with pytest.raises(ValueError, match=f"overlap must be from 0 to 6; got {bad}"):
         tagger(9)("a", overlap=bad)
+
+
+def test_a_character_of_two_surrogates_shifts_no_entity():
+    task, line = tagger(), "\ud83d\ude00 " + LINES[0]
+    found, expected = task(line), task("\N{GRINNING FACE} " + LINES[0])
+    assert [e.text for e in found] == [line[e.start : e.end] for e in found]
+    of_words = [(e.text, e.type, e.start + 1, e.end + 1) for e in expected if e.start > 1]
+    assert [(e.text, e.type, e.start, e.end) for e in found if e.start > 1] == of_words != []

@@ -116,3 +116,15 @@ def test_answers_turn_into_json():
 def test_a_bad_setting_is_named(settings, message):
     with pytest.raises((ValueError, TypeError), match=message):
         answerer()("a", "a", **settings)
+
+
+def test_a_character_of_two_surrogates_shifts_no_answer():
+    task, context = answerer(), "\ud83d\ude00 " + CONTEXTS[0]
+    settings = {"n_best": 5, "max_answer_length": 2}
+    found = task(QUESTION, context, **settings)
+    expected = task(QUESTION, "\N{GRINNING FACE} " + CONTEXTS[0], **settings)
+    spans, others = ((answer, *answer.alternatives) for answer in (found, expected))
+    for ours, other in zip(spans, others, strict=True):
+        assert ours.text == context[ours.start : ours.end]
+        if other.start > 1:
+            assert (ours.text, ours.start, ours.end) == (other.text, other.start + 1, other.end + 1)
