@@ -351,6 +351,9 @@ def moving_average(model):
     """Inside the block the model has the moving average that its optimizer keeps."""
     own = model_weights(model)
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    # As copies: on JAX `evaluate` frees the arrays that it begins with, here the optimizer's own.
+    average = {name: value.copy() for name, value in model_weights(model).items()}
+    assign_weights(model, average, "the moving average")
     try:
         yield
     finally:

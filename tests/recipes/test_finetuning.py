@@ -174,3 +174,17 @@ def test_moving_average_is_there_inside_and_gone_after(tmp_path):
         average = model_weights(model)["classes/kernel"]
     np.testing.assert_array_equal(model_weights(model)["classes/kernel"], own)
     assert not np.array_equal(average, own) and not np.array_equal(average, before)
+
+
+def test_a_moving_average_outlives_its_evaluation():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")])
+    model.compile(keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.5), "mse")
+    batch = np.ones((4, 3)), np.ones((4, 2))
+    for _ in range(2):
+        model.train_on_batch(*batch)
+    seen = []
+    for _ in range(2):
+        with finetuning.moving_average(model):
+            seen.append(model.evaluate(*batch, verbose=0))
+            seen.append(model_weights(model)["top/kernel"].sum())
+    assert seen[:2] == seen[2:]
