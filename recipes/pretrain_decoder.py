@@ -13,7 +13,7 @@ memory is fine: it is read line by line, and its tokens lie in the run's folder.
 
 `python -m recipes.pretrain_decoder PRESET --help` lists every setting. The same command again
 resumes a run that was interrupted. On two cores `quickstart` took 218 s and reached a loss of
-1.64; the Shakespeare presets 1.79 and 1.56 (docs/results.md).
+1.64; the Shakespeare presets 1.79 and 1.58 (docs/results.md).
 """
 
 import contextlib
@@ -118,7 +118,7 @@ PRESETS = {
             positions="rotary",
             batch_size=48,
             block_length=96,
-            steps=1700,
+            steps=1200,
             steps_per_epoch=100,
             validate_every=4,
             learning_rate=4e-3,
