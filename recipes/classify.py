@@ -303,7 +303,8 @@ def plan_batches(settings, classifier, labels, examples, shuffle=True):
         targets = labels.indicators(examples.targets, examples.where)
     else:
         targets = labels.ids(examples.targets, examples.where)
-        weights = class_weights(targets, len(labels)) if settings.balance and shuffle else None
+        if settings.balance and shuffle:
+            weights = data.balanced_weights(targets, len(labels))
     return finetuning.plan(
         settings,
         classifier.tokenizer,
@@ -313,12 +314,6 @@ def plan_batches(settings, classifier, labels, examples, shuffle=True):
         labels=targets,
         weights=weights,
     )
-
-
-def class_weights(targets, num_classes):
-    """N / (C·n) for records of a class with n: all classes together weigh the same."""
-    counts = np.bincount(targets, minlength=num_classes)
-    return (len(targets) / (num_classes * counts[targets])).astype("float32")
 
 
 # Results

@@ -163,6 +163,7 @@ def check(settings):
     """Refuses settings that contradict each other, before anything is read."""
     finetuning.check(settings)
     answering.check(settings)
+    finetuning.check_data_dir(settings, made="library")
     if settings.chat_template == "checkpoint" and settings.from_checkpoint is None:
         raise ValueError("chat_template checkpoint needs --from-checkpoint: a new model has none.")
     if settings.lora_rank and settings.from_checkpoint is None:

@@ -16,11 +16,11 @@ import keras
 import numpy as np
 
 from keras_transformer import data, models, text, training
-from keras_transformer.checkpoints import assign_weights, load_model_weights, model_weights
 from keras_transformer.checkpoints.hub import find_folder
 from keras_transformer.checkpoints.sentence_transformers import read_modules
 from recipes import runs
 from recipes.encoders import load_model, train_word_pieces
+from recipes.final_weights import FinalWeights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +120,12 @@ def check_data_dir(settings, made):
             f"--data-dir must be left out, as corpus {made!r} is made on the spot; "
             f"got {settings.data_dir}. The preset `files` takes your own."
         )
+
+
+def require_text(settings):
+    """Refuses a run on the user's own text without any: another's would be learned silently."""
+    if settings.corpus == "files" and settings.data_dir is None:
+        raise ValueError("--data-dir is missing: the file or folder with your text")
 
 
 # The start
@@ -272,31 +278,8 @@ def fit(settings, task, batches, valid, score, monitor, mode="max", may_change=(
     Returns:
         The seconds that training took before this process.
     """
-    model, run = task.model, settings.run_dir
-    averages = training.AverageCheckpoints(run / "snapshots", last=settings.average)
-
-    @contextlib.contextmanager
-    def averaged():
-        if settings.average > 1:
-            with averages.applied(model):
-                yield
-        elif settings.ema is not None:
-            with moving_average(model):
-                yield
-        else:
-            yield
-
-    def weights():
-        with averaged():
-            return model_weights(model)
-
-    def scores():
-        with averaged():
-            return score()
-
-    best = training.BestCheckpoint(run / "best.safetensors", monitor, mode, weights)
-    stopping = training.EarlyStopping(monitor, mode=mode, patience=settings.patience or 10**9)
-    kept = [averages] * (settings.average > 1) + [best, stopping]
+    model = task.model
+    final = FinalWeights(settings, model, score, monitor, mode)
     free = "data_dir export epochs" if settings.schedule == "inverse_sqrt" else "data_dir export"
     earlier = runs.fit(
         model,
@@ -310,22 +293,11 @@ def fit(settings, task, batches, valid, score, monitor, mode="max", may_change=(
             "batches": len(batches),
             "data": fingerprint(batches, getattr(task, "labels", None)),
         },
-        callbacks=[
-            training.Throughput(lambda step: count_tokens(batches, step)),
-            *kept[:-2],
-            training.Scores(scores),
-            best,
-            stopping,
-        ],
-        kept=kept,
+        callbacks=[training.Throughput(lambda step: count_tokens(batches, step)), *final.callbacks],
+        kept=final.kept,
         validation_data=valid,
     )
-    if best.model is None:  # Keras gives callbacks their model when it trains
-        print(f"{run} holds the finished run: nothing is left to train")
-    if settings.patience:
-        load_model_weights(model, best.path)
-    else:
-        assign_weights(model, weights(), "the run's weights")
+    final.assign()
     return earlier
 
 
@@ -344,20 +316,6 @@ def fingerprint(batches, labels=None):
             digest.update(f"{name} {array.shape} {array.dtype.str}".encode())
             digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def moving_average(model):
-    """Inside the block the model has the moving average that its optimizer keeps."""
-    own = model_weights(model)
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    # As copies: on JAX `evaluate` frees the arrays that it begins with, here the optimizer's own.
-    average = {name: value.copy() for name, value in model_weights(model).items()}
-    assign_weights(model, average, "the moving average")
-    try:
-        yield
-    finally:
-        assign_weights(model, own, "the own weights")
 
 
 def count_tokens(batches, step):

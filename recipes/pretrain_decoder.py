@@ -16,19 +16,18 @@ resumes a run that was interrupted. On two cores `quickstart` took 218 s and rea
 1.64; the Shakespeare presets 1.79 and 1.58 (docs/results.md).
 """
 
-import contextlib
 import dataclasses
-import functools
 import math
 import pathlib
 from typing import Literal
 
 import keras
+import tyro
 
 from keras_transformer import data, explain, models, tasks, training
-from keras_transformer.checkpoints import assign_weights, load_model_weights, model_weights
 from keras_transformer.checkpoints.files import write_json
 from recipes import decoders, finetuning, running_text, runs
+from recipes.final_weights import FinalWeights
 from recipes.samples import Samples
 
 
@@ -39,7 +38,8 @@ class Settings:
     run_dir: pathlib.Path
     """Folder of the run: tokens, checkpoints, weights, scores, report, SavedModel."""
     data_dir: pathlib.Path | None = None
-    """A text file, or a folder of .txt, .md, .rst, .jsonl, plain or .gz; none: Python's library."""
+    """A text file, or a folder of .txt, .md, .rst, .jsonl, plain or .gz; for `quickstart` none."""
+    corpus: tyro.conf.Fixed[Literal["library", "files"]] = "files"
     from_checkpoint: str | None = None
     """Folder, or name on the Hugging Face hub, of a decoder to go on with; none: a new one."""
     validation: float = 0.1
@@ -105,7 +105,13 @@ class Settings:
 PRESETS = {
     "quickstart": (
         "Characters of the Python library's source; generated on the spot, some minutes.",
-        Settings(runs.RUNS / "pretrain_decoder", block_length=96, batch_size=32, steps=1000),
+        Settings(
+            runs.RUNS / "pretrain_decoder",
+            corpus="library",
+            block_length=96,
+            batch_size=32,
+            steps=1000,
+        ),
     ),
     "shakespeare-cpu": (
         "nanoGPT's setting for CPUs: 4 layers, width 128, blocks of 64, 2,000 steps of 12.",
@@ -170,6 +176,7 @@ def main(settings):
 
 def check(settings):
     """Refuses settings out of their range, before anything is read."""
+    finetuning.require_text(settings)
     runs.whole_epochs(settings)
     if not 0 <= settings.warmup_steps < settings.steps:
         raise ValueError(
@@ -285,21 +292,12 @@ def fit(settings, corpus, generator, train, valid, samples):
     Returns:
         The seconds that training took before this process.
     """
-    model, run, every = generator.model, settings.run_dir, settings.validate_every
-    averages = training.AverageCheckpoints(run / "snapshots", last=settings.average)
-    averaged = functools.partial(average_of, settings, model, averages)
-
-    def weights():
-        with averaged():
-            return model_weights(model)
+    model = generator.model
 
     def score():
-        with averaged():
-            return {"loss": loss_of(model, valid)}
+        return {"loss": loss_of(model, valid)}
 
-    best = training.BestCheckpoint(run / "best.safetensors", "val_loss", "min", weights)
-    stopping = training.EarlyStopping("val_loss", patience=settings.patience or 10**9, mode="min")
-    kept = [averages] * (settings.average > 1) + [best, stopping, samples]
+    final = FinalWeights(settings, model, score, "val_loss", "min", settings.validate_every)
     may_change = ["data_dir", "temperature", "export"]
     if settings.schedule in ("inverse_sqrt", "constant"):
         may_change.append("steps")
@@ -317,26 +315,13 @@ def fit(settings, corpus, generator, train, valid, samples):
         },
         callbacks=[
             training.Throughput(lambda step: settings.batch_size * settings.block_length),
-            *kept[:-3],
-            training.Scores(score, every),
-            *kept[-3:],
+            *final.callbacks,
+            samples,
         ],
-        kept=kept,
+        kept=[*final.kept, samples],
     )
-    if settings.patience:
-        load_model_weights(model, best.path)
-    else:
-        assign_weights(model, weights(), "the run's weights")
+    final.assign()
     return earlier
-
-
-def average_of(settings, model, averages):
-    """A context in which the model has the weights that are scored and saved."""
-    if settings.average > 1:
-        return averages.applied(model)
-    if settings.ema is not None:
-        return finetuning.moving_average(model)
-    return contextlib.nullcontext()
 
 
 # Results

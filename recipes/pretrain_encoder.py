@@ -25,6 +25,7 @@ from typing import Literal
 
 import keras
 import numpy as np
+import tyro
 
 from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
@@ -44,7 +45,8 @@ class Settings(finetuning.FineTuning):
     """Settings of a run; the defaults are those of the chosen preset."""
 
     data_dir: pathlib.Path | None = None
-    """File or folder of text; none: documentation strings of the Python library."""
+    """File or folder of text; for `quickstart` and `electra` none."""
+    corpus: tyro.conf.Fixed[Literal["library", "files"]] = "files"
     objective: Literal["masked", "replaced"] = "masked"
     """Fill masks (BERT), or find replaced tokens (ELECTRA)."""
     pairs: Literal["none", "next", "order"] = "none"
@@ -70,11 +72,18 @@ QUICK = dict(
 PRESETS = {
     "quickstart": (
         "Documentation strings of the Python library; some minutes.",
-        Settings(runs.RUNS / "encoder", epochs=9, **QUICK),
+        Settings(runs.RUNS / "encoder", corpus="library", epochs=9, **QUICK),
     ),
     "electra": (
         "The same text, replaced tokens in place of masks.",
-        Settings(runs.RUNS / "electra", epochs=8, objective="replaced", whole_words=False, **QUICK),
+        Settings(
+            runs.RUNS / "electra",
+            corpus="library",
+            epochs=8,
+            objective="replaced",
+            whole_words=False,
+            **QUICK,
+        ),
     ),
     "files": (
         "Your own text: --data-dir FILE or FOLDER of .txt, .md, .rst, .jsonl, plain or .gz.",
@@ -126,6 +135,7 @@ def main(settings):
 def check(settings):
     """Refuses settings that contradict each other, before anything is read."""
     finetuning.check(settings)
+    finetuning.require_text(settings)
     if not 0 < settings.validation < 1:
         raise ValueError(f"validation must be between 0 and 1; got {settings.validation}.")
     if settings.objective == "replaced":

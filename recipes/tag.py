@@ -20,6 +20,8 @@ import functools
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
+
 from keras_transformer import data, explain, models, tasks, training
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.data.json_lines import read_json
@@ -42,6 +44,8 @@ class Settings(finetuning.FineTuning):
     """The token's column of a CoNLL file, from 0."""
     tag_column: int = -1
     """The tag's column, -1 for the last."""
+    balance: bool = False
+    """Give each tag the same weight in the loss, however many words have it; O is one of them."""
 
 
 FINE_TUNING = dict(learning_rate=5e-5, num_shapes=8)
@@ -254,8 +258,21 @@ def plan_batches(settings, tagger, labels, examples, shuffle=True):
     if num_inexact:
         print(f"{num_inexact:,} entities begin or end inside a word, and cannot be found exactly")
     return finetuning.plan(
-        settings, tagger.tokenizer, tagger.model, encodings, shuffle, token_labels=token_labels
+        settings,
+        tagger.tokenizer,
+        tagger.model,
+        encodings,
+        shuffle,
+        token_labels=token_labels,
+        label_weights=tag_weights(token_labels, len(labels)) if settings.balance else None,
     )
+
+
+def tag_weights(token_labels, num_tags):
+    """(C,): N / (C·n) for a tag that n of N words have: all tags together weigh the same."""
+    learned = np.array([label for own in token_labels for label in own if label != IGNORED])
+    count = np.bincount(learned, minlength=num_tags)
+    return len(learned) / (num_tags * np.maximum(count, 1))
 
 
 def label_tokens(encoding, line, spans, labels):

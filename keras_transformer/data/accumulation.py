@@ -22,7 +22,8 @@ class AccumulatedBatches(EpochBatches):
     number of batches, of equally many rows, the loss that `evaluate` gives is the mean over all.
 
     Args:
-        batches: items (x, y, w) with w (R,), or (x, y), where y has -100 for what is not learned.
+        batches: items (x, y, w) with w (R,), or of y's shape where y are labels of tokens; or
+            (x, y), where y has -100 for what is not learned.
             y may be a dict of several kinds of targets; each kind has a W of its own.
         steps: k; batches `k·i` to `k·i + k - 1` of all epochs in a row are step i.
         **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
@@ -99,7 +100,10 @@ def target_weights(item):
     if not of_tokens:
         return weights[0].astype("float32")
     counted = (y != IGNORED).astype("float32")
-    return counted * weights[0][:, None].astype("float32") if weights else counted
+    if not weights:
+        return counted
+    weights = weights[0].astype("float32")
+    return counted * (weights if weights.ndim == 2 else weights[:, None])
 
 
 def _sums(weights):

@@ -30,6 +30,8 @@ class RecordBatches(PlannedBatches):
         token_labels: one label a token, -100 where there is nothing to learn: list like `ids`.
         segment_ids: of each token: list like `ids`.
         weights: (N,) how much each record counts, such as the weight of its class; `None`: 1.
+        label_weights: (C,) how much a token of each label counts, with `token_labels` below C;
+            `None`: 1.
         tokens_per_batch: slots of a batch, padding included: a shape has `tokens_per_batch // L`
             rows. Or
         batch_size: R, for all shapes.
@@ -49,8 +51,9 @@ class RecordBatches(PlannedBatches):
         `padding_mask` (R, L) bool, True = real token, and `segment_ids` (R, L) int32 where they
         were given, 0 at padding. y is (R, ...) int32 or float32 of `labels`, or (R, L) int32 of
         `token_labels`, -100 at padding; there is none without labels. w (R,) float32, 0 for empty
-        rows, comes with `labels`, and with `token_labels` that have `weights`. Metrics must be
-        compiled as `weighted_metrics`, or they count empty rows.
+        rows, comes with `labels`, and with `token_labels` that have `weights`; with
+        `label_weights` w is (R, L), 0 where there is nothing to learn. Metrics must be compiled as
+        `weighted_metrics`, or they count empty rows.
 
     Raises:
         ValueError: naming the record: no tokens, too many, or not as many labels as tokens; naming
@@ -71,6 +74,7 @@ class RecordBatches(PlannedBatches):
         token_labels=None,
         segment_ids=None,
         weights=None,
+        label_weights=None,
         tokens_per_batch=None,
         batch_size=None,
         seed=0,
@@ -104,6 +108,7 @@ class RecordBatches(PlannedBatches):
             if self._weights.ndim != 1:
                 raise ValueError(f"weights must be (N,); got shape {self._weights.shape}")
         self._token_labels = _like(lengths, "token_labels", token_labels, where)
+        self._label_weights = _weights_of(self._token_labels, label_weights)
         self._segments = _like(lengths, "segment_ids", segment_ids, where)
         plan = make_plan(
             np.zeros_like(lengths), lengths, tokens_per_batch, num_shapes, max_padding, batch_size
@@ -161,8 +166,12 @@ class RecordBatches(PlannedBatches):
         mask = x["padding_mask"]
         if self._token_labels is not None:
             y, _ = self._token_labels.rows(records, shape.rows, shape.target)
-            item = x, np.where(mask, y, IGNORED).astype("int32")
-            return item if self._weights is None else (*item, self._row_weights(shape, records))
+            y = np.where(mask, y, IGNORED).astype("int32")
+            weights = None if self._weights is None else self._row_weights(shape, records)
+            if self._label_weights is not None:
+                of_tokens = np.where(y == IGNORED, 0.0, self._label_weights[y.clip(0)])
+                weights = of_tokens if weights is None else of_tokens * weights[:, None]
+            return (x, y) if weights is None else (x, y, weights.astype("float32"))
         if self._labels is not None:
             y = np.zeros((shape.rows, *self._labels.shape[1:]), self._labels.dtype)
             y[: len(records)] = self._labels[records]
@@ -220,6 +229,21 @@ def _like(lengths, name, sequences, where):
         n = int(differ.argmax())
         raise ValueError(f"{where(n)}: {tokens.lengths[n]} {name} for {lengths[n]} tokens")
     return tokens
+
+
+def _weights_of(token_labels, weights):
+    """The weight of each label, checked; `None` where none were given."""
+    if weights is None:
+        return None
+    if token_labels is None:
+        raise ValueError("label_weights must come with token_labels; got none")
+    weights = np.asarray(weights, "float32")
+    if weights.ndim != 1 or not (weights >= 0).all() or weights.sum() in (0, np.inf):
+        raise ValueError(f"label_weights must be (C,) numbers of 0 or more; got {weights}")
+    most = token_labels.ids.max(initial=0)
+    if most >= len(weights):
+        raise ValueError(f"label_weights must have one for each label; {len(weights)} for {most}")
+    return weights
 
 
 def _array(name, values, num_records):

@@ -64,6 +64,8 @@ def test_ignored_labels_and_padding_weigh_nothing():
     y = np.array([[1, -100, 0], [2, -100, -100]], "int32")
     assert target_weights((x, y)).tolist() == [[1, 0, 1], [1, 0, 0]]
     assert target_weights((x, y, np.array([2.0, 3.0]))).tolist() == [[2, 0, 2], [3, 0, 0]]
+    of_tokens = np.array([[2.0, 5.0, 3.0], [4.0, 5.0, 5.0]])
+    assert target_weights((x, y, of_tokens)).tolist() == [[2, 0, 3], [4, 0, 0]]
 
 
 def test_labels_of_records_keep_their_weights():

@@ -93,6 +93,17 @@ def test_labels_and_segments_of_tokens_stand_where_their_tokens_do():
     assert set(w) <= {0.0, 0.5}
 
 
+def test_a_token_weighs_what_its_label_does():
+    labels = [[-100] + [i % 3 for i in ids[1:]] for ids in IDS]
+    options = {"token_labels": labels, "label_weights": [1.0, 0.25, 3.0]}
+    expected = {-100: 0.0, 0: 1.0, 1: 0.25, 2: 3.0}
+    for x, y, w in epoch_of(make(**options)):
+        assert w.dtype == np.float32 and w.shape == x["token_ids"].shape
+        assert w.tolist() == [[expected[label] for label in row] for row in y.tolist()]
+    for _, y, w in epoch_of(make(**options, weights=np.full(151, 0.5))):
+        assert w.tolist() == [[expected[label] / 2 for label in row] for row in y.tolist()]
+
+
 # Order
 
 
@@ -145,6 +156,9 @@ def test_few_shapes_spare_most_of_the_padding():
         ({"ids": [[1, 2]], "token_labels": [[1]]}, "ids[0]: 1 token_labels for 2 tokens"),
         ({"ids": [[1, 2]], "segment_ids": [[0]]}, "ids[0]: 1 segment_ids for 2 tokens"),
         ({"weights": np.ones((151, 2))}, "weights must be (N,); got shape (151, 2)"),
+        ({"label_weights": [1.0]}, "label_weights must come with token_labels"),
+        ({"token_labels": IDS, "label_weights": [-1.0]}, "must be (C,) numbers of 0 or more"),
+        ({"token_labels": IDS, "label_weights": [1.0]}, "one for each label; 1 for"),
         ({"tokens_per_batch": None}, "one of tokens_per_batch and batch_size must be given"),
         ({"batch_size": 3, "tokens_per_batch": 5}, "one of tokens_per_batch and batch_size"),
         ({"batch_size": 0}, "batch_size must be an int of at least 1"),

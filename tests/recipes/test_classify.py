@@ -244,12 +244,6 @@ def test_pooling_is_heard_with_a_checkpoint(corpus, tmp_path):
     assert classify.make_model(settings, None, data.Labels(("a", "b"))).pooling == "mean"
 
 
-def test_balanced_classes_weigh_the_same():
-    targets = np.array([0, 0, 0, 2, 1, 1, 2, 2, 2, 2])
-    weights = classify.class_weights(targets, 3)
-    assert [weights[targets == i].sum() for i in range(3)] == pytest.approx([10 / 3] * 3)
-
-
 def test_worst_errors_are_those_it_was_surest_of():
     examples = classify.Examples(["a", "b", "c"], None, ["x", "x", "y"], str)
     answers = [

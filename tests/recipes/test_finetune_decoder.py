@@ -294,6 +294,7 @@ def test_a_guess_knows_how_often_tokens_are_there():
         ("lora", {"from_checkpoint": "x", "freeze_blocks": 1}, "freeze_blocks are for lora_rank 0"),
         ("text", {}, "--from-checkpoint is missing; recipes.pretrain_decoder starts anew"),
         ("files", {"data_dir": None}, "--data-dir is missing"),
+        ("quickstart", {}, "--data-dir must be left out, as corpus 'library' is made on the spot"),
         ("files", {"epochs": 0}, "epochs must be at least 1; got 0"),
         ("files", {"answer_length": 0}, "answer_length must be at least 1; got 0"),
         ("files", {"answer_length": 96}, "answer_length 96: .* at most 95"),

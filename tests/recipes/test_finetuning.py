@@ -15,6 +15,7 @@ from recipes import (
     classify,
     command_line,
     embed,
+    final_weights,
     finetuning,
     names,
     runs,
@@ -170,7 +171,7 @@ def test_moving_average_is_there_inside_and_gone_after(tmp_path):
     for _ in range(2):
         model.train_on_batch(np.array([[5, 6]]), np.array([1]), np.ones(1, "float32"))
     own = model_weights(model)["classes/kernel"]
-    with finetuning.moving_average(model):
+    with final_weights.moving_average(model):
         average = model_weights(model)["classes/kernel"]
     np.testing.assert_array_equal(model_weights(model)["classes/kernel"], own)
     assert not np.array_equal(average, own) and not np.array_equal(average, before)
@@ -184,7 +185,7 @@ def test_a_moving_average_outlives_its_evaluation():
         model.train_on_batch(*batch)
     seen = []
     for _ in range(2):
-        with finetuning.moving_average(model):
+        with final_weights.moving_average(model):
             seen.append(model.evaluate(*batch, verbose=0))
             seen.append(model_weights(model)["top/kernel"].sum())
     assert seen[:2] == seen[2:]

@@ -186,6 +186,7 @@ def test_samples_are_kept_from_run_to_run():
         ({"from_checkpoint": "/no/where"}, "there is no folder /no/where"),
         ({"warmup_steps": 200}, "warmup_steps must be below steps, 200; got 200"),
         ({"validation": 0.0}, "validation must be between 0 and 1; got 0.0"),
+        ({"data_dir": None}, "--data-dir is missing: the file or folder with your text"),
     ],
 )
 def test_wrong_settings_are_refused_before_training(corpus, tmp_path, changes, message):

@@ -150,6 +150,7 @@ def test_the_generator_is_narrow_and_shares_the_token_embeddings():
     "changes, message",
     [
         ({"validation": 1.0}, "validation must be between 0 and 1; got 1.0"),
+        ({"data_dir": None}, "--data-dir is missing: the file or folder with your text"),
         ({"objective": "replaced", "layer_decay": 0.9}, "layer_decay is for objective 'masked'"),
         ({"objective": "replaced", "generator_share": 0.0}, "generator_share must be above 0"),
         ({"objective": "replaced", "pairs": "next"}, "pairs is for objective 'masked' alone"),

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from keras_transformer import data, tasks, text
-from recipes import sentences, tag
+from keras_transformer import data, models, tasks, text
+from recipes import finetuning, sentences, tag
 
 CITIES = ("Oslo", "Rome", "New Delhi", "Lima")
 
@@ -62,6 +62,25 @@ def test_run_learns_and_its_folder_opens_as_tagger(corpus, tmp_path):
     [entity] = tasks.EntityTagger.from_pretrained(settings.run_dir)("they saw New Delhi today")
     assert (entity.type, entity.start, entity.end) == ("CITY", 9, 18)
     assert "<small> CITY</small>" in (settings.run_dir / "report.html").read_text("utf-8")
+
+
+def test_balanced_tags_weigh_the_same(corpus, tmp_path):
+    settings = tiny(corpus, tmp_path, balance=True)
+    train, _, _ = tag.read_corpus(settings)
+    labels = tag.learn_labels(train)
+    tokenizer = finetuning.make_tokenizer(settings, train.texts)
+    model = finetuning.make_model(settings, models.TokenClassifier, tokenizer, num_classes=3)
+    tagger = tasks.EntityTagger(model, tokenizer, settings.max_length)
+    batches = tag.plan_batches(settings, tagger, labels, train)
+    weight, count = np.zeros(3), np.zeros(3)
+    for step in range(len(batches)):
+        _, y, w = batches.batch(0, step)
+        assert (w[y == -100] == 0).all()
+        for label in range(3):
+            weight[label] += w[y == label].sum()
+            count[label] += (y == label).sum()
+    assert count[0] == 3 * count[1] > 3 * count[2] > 0
+    np.testing.assert_allclose(weight, count.sum() / 3, rtol=1e-6)
 
 
 def test_labels_stand_at_the_first_tokens_of_words():
