@@ -9,9 +9,9 @@ The objective is BERT's, to fill masks that are others in every epoch, or ELECTR
 tokens that a small generator replaced. `--pairs next` adds BERT's second objective to the masks, to
 say whether one text follows another, `--pairs order` ALBERT's, to say which comes first.
 
-Without `--data-dir` the text is the documentation strings of the Python library that runs this,
-nothing of its code, so that no download is needed. `--from-checkpoint runs/encoder` of the other
-recipes takes the result. `python -m recipes.pretrain_encoder PRESET --help` lists every setting.
+`quickstart` and `electra` learn from the documentation strings of the Python library that runs
+this, nothing of its code, so that no download is needed. `--from-checkpoint runs/encoder` of the
+other recipes takes the result. `python -m recipes.pretrain_encoder PRESET --help` lists every setting.
 The same command again resumes a run that was interrupted. On two cores `quickstart` took 288 s and
 reached a masked accuracy of 24.1 % (docs/results.md).
 """
