@@ -11,6 +11,8 @@ PYTEST := $(PY) -m pytest -q -n 2 --dist worksteal
 # JAX compiles every operation of every shape, which the tests would wait for
 QUICK_XLA := --xla_backend_optimization_level=0
 ON_JAX := layers models families generation training
+# One short run of each recipe, as on a GPU
+RUNS_ON_JAX := run_learns or run_folder or goes_on_elsewhere
 ON_TORCH := layers models families checkpoints/test_keras_hub.py checkpoints/test_adapters.py \
 	generation/test_peers.py tasks/test_translator_peers.py
 
@@ -41,6 +43,7 @@ test-exhaustive: $(VENV)/.test  ## every line of the real data, 200,000 fuzzed s
 
 test-jax: $(VENV)/.test  ## the tests of all that runs on JAX
 	XLA_FLAGS="$(QUICK_XLA) $(XLA_FLAGS)" KERAS_BACKEND=jax $(PYTEST) -m "not (slow or broad or exhaustive)" $(ARGS) $(ON_JAX:%=tests/%)
+	XLA_FLAGS="$(QUICK_XLA) $(XLA_FLAGS)" KERAS_BACKEND=jax $(PYTEST) -m "not (broad or exhaustive)" -k "$(RUNS_ON_JAX)" $(ARGS) tests/recipes
 
 test-torch: $(VENV)/.torch  ## layers and models on torch, and all that has a peer in transformers or KerasHub
 	KERAS_BACKEND=torch $(PYTEST) -m "not (slow or broad or exhaustive)" $(ARGS) $(ON_TORCH:%=tests/%)

@@ -115,7 +115,7 @@ PRESETS = {
     ),
     "shakespeare-cpu": (
         "nanoGPT's setting for CPUs: 4 layers, width 128, blocks of 64, 2,000 steps of 12.",
-        Settings(runs.RUNS / "shakespeare-cpu", learning_rate=2e-3),
+        Settings(runs.RUNS / "shakespeare-cpu", validate_every=4, learning_rate=2e-3),
     ),
     "shakespeare-minutes": (
         "The same size with larger batches, a higher rate and rotary positions.",

@@ -143,6 +143,8 @@ PRESETS = {
             target="de",
             tokenized=True,
             vocab_size=10_000,
+            steps_per_epoch=50,  # about one pass over the data, as between the paper's checkpoints
+            validate_every=10,
         ),
     ),
     "multi30k": (
