@@ -11,9 +11,9 @@ say whether one text follows another, `--pairs order` ALBERT's, to say which com
 
 `quickstart` and `electra` learn from the documentation strings of the Python library that runs
 this, nothing of its code, so that no download is needed. `--from-checkpoint runs/encoder` of the
-other recipes takes the result. `python -m recipes.pretrain_encoder PRESET --help` lists every setting.
-The same command again resumes a run that was interrupted. On two cores `quickstart` took 288 s and
-reached a masked accuracy of 24.1 % (docs/results.md).
+other recipes takes the result. `python -m recipes.pretrain_encoder PRESET --help` lists every
+setting. The same command again resumes a run that was interrupted. On two cores `quickstart` took
+288 s and reached a masked accuracy of 24.1 % (docs/results.md).
 """
 
 import collections
