@@ -257,6 +257,7 @@ def plan_batches(settings, tagger, labels, examples, shuffle=True):
         num_inexact += inexact
     if num_inexact:
         print(f"{num_inexact:,} entities begin or end inside a word, and cannot be found exactly")
+    weights = tag_weights(token_labels, len(labels)) if settings.balance and shuffle else None
     return finetuning.plan(
         settings,
         tagger.tokenizer,
@@ -264,7 +265,7 @@ def plan_batches(settings, tagger, labels, examples, shuffle=True):
         encodings,
         shuffle,
         token_labels=token_labels,
-        label_weights=tag_weights(token_labels, len(labels)) if settings.balance else None,
+        label_weights=weights,
     )
 
 

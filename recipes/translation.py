@@ -143,7 +143,7 @@ PRESETS = {
             target="de",
             tokenized=True,
             vocab_size=10_000,
-            steps_per_epoch=50,  # about one pass over the data, as between the paper's checkpoints
+            steps_per_epoch=50,  # nearly one pass over the data, of 60 batches
             validate_every=10,
         ),
     ),
