@@ -85,6 +85,8 @@ def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
     finetuning.check(settings)
     finetuning.check_data_dir(settings, made="sentences")
+    if settings.max_answer_length < 1:
+        raise ValueError(f"max_answer_length must be at least 1; got {settings.max_answer_length}.")
     watch = runs.Stopwatch()
     report = explain.Report(f"Answers: {settings.run_dir.name}", __doc__.split("\n")[0])
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)

@@ -1,15 +1,15 @@
 """An encoder's start: a checkpoint's under any head, or the vocabulary of a new one."""
 
 import functools
-import re
 
 from keras_transformer import models, text
 from keras_transformer.checkpoints import assign_weights, load_weights, model_weights
 from keras_transformer.checkpoints.hub import find_folder
 from keras_transformer.checkpoints.pretrained import MODEL_TYPE, read_fields
-from keras_transformer.checkpoints.published import CONFIG
+from keras_transformer.checkpoints.published import CONFIG, read_published
 from keras_transformer.checkpoints.sentence_transformers import MODULES, read_modules
 from keras_transformer.checkpoints.tensor_files import WEIGHTS
+from recipes.vocabularies import train_vocabulary
 
 ENCODERS = (
     "TransformerEncoder",
@@ -25,14 +25,7 @@ ENCODERS = (
 def train_word_pieces(lines, vocab_size):
     """A vocabulary of `vocab_size`, or the largest that the text can fill."""
     train = functools.partial(text.WordPieceTokenizer.train, [lines], lowercase=False)
-    try:
-        return train(vocab_size)
-    except ValueError as error:
-        largest = re.search(r"can fill; the largest possible is (\d+)", str(error))
-        if largest is None:
-            raise
-    print(f"the text fills a vocabulary of {largest[1]}, not of {vocab_size} (--vocab-size)")
-    return train(int(largest[1]))
+    return train_vocabulary(train, vocab_size)
 
 
 def load_model(name, head, arguments):
@@ -75,11 +68,18 @@ def load_model(name, head, arguments):
 
 
 def load_published(folder, head, arguments):
-    """As `head.from_pretrained`, but no other pooling where the family's layout cannot say it."""
-    if head is not models.SequenceClassifier or arguments.get("pooling") is None:
+    """As `head.from_pretrained`, with a new head where the checkpoint's is of other classes.
+
+    Raises:
+        ValueError: another pooling is wanted, which the family's layout cannot say.
+    """
+    if head is models.SentenceEmbedder:
         return head.from_pretrained(folder, **arguments)
+    read = functools.partial(read_published, head, folder, read_fields(folder / CONFIG))
+    if head is not models.SequenceClassifier or arguments.get("pooling") is None:
+        return read(new_head=True, **arguments)
     others = {name: value for name, value in arguments.items() if name != "pooling"}
-    model = head.from_pretrained(folder, **others)
+    model = read(new_head=True, **others)
     if model.pooling != arguments["pooling"]:
         raise ValueError(
             f"pooling must be None or that of {folder}, {model.pooling!r}; "

@@ -55,7 +55,9 @@ class FinalWeights:
         """Leaves them in the model, once training is over: the best, if that could stop early."""
         if self.best.model is None:  # Keras gives callbacks their model when it trains
             print(f"{self.settings.run_dir} holds the finished run: nothing is left to train")
-        if self.settings.patience:
+        if self.settings.patience and self.best.best is None:
+            print(f"{self.best.monitor} was never a number: the last weights are taken")
+        if self.settings.patience and self.best.best is not None:
             load_model_weights(self.model, self.best.path)
         else:
             assign_weights(self.model, self.weights(), "the run's weights")

@@ -29,6 +29,7 @@ from keras_transformer.checkpoints.published import CONFIG
 from keras_transformer.text.chat import JINJA
 from keras_transformer.text.files import write_atomically
 from recipes import answering, decoders, finetuning, library_questions, runs, splits
+from recipes.vocabularies import train_vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,6 @@ class Settings(finetuning.FineTuning):
     """Answers that are generated and compared with the expected ones; 0: none."""
 
 
-MARKS = ("<|im_start|>", "<|im_end|>")  # ChatML's
 TUNING = dict(
     learning_rate=2e-5, max_length=1024, batch_size=8, weight_decay=0.0, schedule="cosine"
 )
@@ -106,7 +106,7 @@ def main(settings):
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
     corpus = read_corpus(settings)
     tokenizer = make_tokenizer(settings, corpus[0])
-    template = None if settings.corpus == "text" else choose_template(settings, tokenizer)
+    template = None if settings.corpus == "text" else decoders.choose_template(settings, tokenizer)
     model = make_model(settings, tokenizer, template)
     generator = tasks.TextGenerator(model, tokenizer, settings.max_length)
     if settings.corpus != "text":
@@ -174,6 +174,8 @@ def check(settings):
         raise ValueError("--from-checkpoint is missing; recipes.pretrain_decoder starts anew")
     if settings.corpus != "library" and settings.data_dir is None:
         raise ValueError("--data-dir is missing: the folder with your files")
+    if settings.from_checkpoint is not None:
+        decoders.require_decoder(settings.from_checkpoint)
 
 
 # Data
@@ -211,27 +213,8 @@ def make_tokenizer(settings, train):
     if settings.from_checkpoint is not None:
         return text.Tokenizer.load(find_folder(settings.from_checkpoint))
     lines = [message.content for messages in train.messages for message in messages]
-    return text.BytePairTokenizer.train([lines], settings.vocab_size, special_tokens=MARKS)
-
-
-def choose_template(settings, tokenizer):
-    """What stands around messages, by the setting."""
-    choice, published = settings.chat_template, None
-    if settings.from_checkpoint is not None and choice in ("auto", "checkpoint"):
-        folder = find_folder(settings.from_checkpoint)
-        try:
-            published = text.read_chat_template(folder, tokenizer)
-        except ImportError as error:
-            raise ValueError(str(error)) from None
-        if published is None and choice == "checkpoint":
-            raise ValueError(f"{folder}: the tokenizer has no chat template")
-    if published is not None:
-        return published
-    special = tokenizer.pieces(tokenizer.special_ids)
-    has_marks = all(mark in special for mark in MARKS)
-    if choice == "chatml" and not has_marks:
-        raise ValueError(f"chatml needs a tokenizer with the special tokens {' and '.join(MARKS)}")
-    return text.CHATML if has_marks and choice != "plain" else text.ChatTemplate()
+    train = functools.partial(text.BytePairTokenizer.train, [lines], special_tokens=decoders.MARKS)
+    return train_vocabulary(train, settings.vocab_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -310,6 +293,8 @@ def plan(settings, tokenizer, records, shuffle=True):
                 f"got {settings.tokens_per_batch}."
             )
         options |= {"tokens_per_batch": settings.tokens_per_batch, "batch_size": None}
+        if not shuffle:  # one length, so that each batch has as many rows: Keras averages over rows
+            options["num_shapes"] = 1
     return data.RecordBatches(ids, token_labels=labels, segment_ids=segments, **options)
 
 

@@ -292,6 +292,7 @@ def fit(settings, task, batches, valid, score, monitor, mode="max", may_change=(
             "tokenizer": task.tokenizer.fingerprint,
             "batches": len(batches),
             "data": fingerprint(batches, getattr(task, "labels", None)),
+            "validation": fingerprint(valid),
         },
         callbacks=[training.Throughput(lambda step: count_tokens(batches, step)), *final.callbacks],
         kept=final.kept,

@@ -8,7 +8,6 @@ import functools
 import hashlib
 import json
 import pathlib
-import re
 import shutil
 import sysconfig
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from keras_transformer.checkpoints.files import write_json
 from keras_transformer.checkpoints.hub import find_folder
 from keras_transformer.data.documents import JSONL
 from keras_transformer.data.reading import iter_lines
+from recipes.vocabularies import train_vocabulary
 
 PIECE = 1 << 20  # characters that are encoded together, at least
 SAMPLE = 1 << 27  # characters that subwords are learned from, at most
@@ -182,16 +182,5 @@ def learn(settings, training_text):
         if size >= SAMPLE:
             print(f"subwords are learned from the first {size:,} characters")
             break
-    return learn_byte_pairs(sample, settings.vocab_size or SUBWORDS)
-
-
-def learn_byte_pairs(sample, most):
-    """Byte-level BPE with `most` tokens, or with as many as the text can fill."""
-    try:
-        return text.BytePairTokenizer.train([sample], most)
-    except ValueError as error:
-        largest = re.search(r"the largest possible is (\d+)", str(error))
-        if largest is None:
-            raise
-    print(f"the text fills a vocabulary of {int(largest[1]):,} subwords, not of {most:,}")
-    return text.BytePairTokenizer.train([sample], int(largest[1]))
+    train = functools.partial(text.BytePairTokenizer.train, [sample])
+    return train_vocabulary(train, settings.vocab_size or SUBWORDS)

@@ -28,7 +28,8 @@ from typing import Literal
 
 from keras_transformer import data, explain, models, tasks, text, training
 from keras_transformer.checkpoints.files import write_json
-from recipes import finetuning, rouge, runs, seq2seq_layers, summary_texts
+from recipes import command_line, finetuning, rouge, runs, seq2seq_layers, summary_texts
+from recipes.vocabularies import train_vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Settings:
     """Code of the summaries' language, likewise."""
 
     vocab_size: int = 8000
-    """Joint SentencePiece vocabulary of a new model."""
+    """Joint SentencePiece vocabulary of a new model, at most: a small text fills less."""
     num_layers: int = 4
     """Encoder blocks of a new model, and as many decoder blocks."""
     hidden_dim: int = 256
@@ -176,6 +177,7 @@ PRESETS = {
 }
 
 
+@command_line.saying_flags()
 def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
     check(settings)
@@ -237,9 +239,9 @@ def check(settings):
 def make_translator(settings, train):
     """The checkpoint's model and tokenizer, or new ones, the vocabulary of the training data."""
     if settings.from_checkpoint is None:
-        tokenizer = text.SentencePieceTokenizer.train(
-            [train.texts, train.summaries], settings.vocab_size
-        )
+        lines = [train.texts, train.summaries]
+        learn = functools.partial(text.SentencePieceTokenizer.train, lines)
+        tokenizer = train_vocabulary(learn, settings.vocab_size)
         decoding = tasks.DecodingDefaults(
             beam_size=settings.beam_size or 4,
             max_new_tokens=settings.max_new_tokens,
@@ -255,7 +257,11 @@ def make_translator(settings, train):
             f"max_length must be at most that of {settings.from_checkpoint}, {limit}; "
             f"got {settings.max_length}."
         )
-    decoding = dataclasses.replace(translator.decoding, max_new_tokens=settings.max_new_tokens)
+    decoding = dataclasses.replace(
+        translator.decoding,
+        beam_size=settings.beam_size or translator.decoding.beam_size,
+        max_new_tokens=settings.max_new_tokens,
+    )
     parts = translator.model, translator.tokenizer
     return tasks.Translator(*parts, settings.max_length, decoding)
 

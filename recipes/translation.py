@@ -69,6 +69,8 @@ class Settings:
     """Pre-norm instead of the paper's post-norm."""
     dropout: float = 0.3
     """Rate on embeddings and on the output of each sublayer."""
+    attention_dropout: float = 0.0
+    """Rate on the attention scores."""
     share_embeddings: Literal["all", "target", "none"] = "all"
     """Which of source embedding, target embedding and output projection are one matrix."""
 
@@ -241,6 +243,7 @@ def build_model(settings, tokenizer):
         max_length=settings.max_length,
         norm_first=settings.norm_first,
         dropout=settings.dropout,
+        attention_dropout=settings.attention_dropout,
         share_embeddings=settings.share_embeddings,
     )
     model.compile(

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import pathlib
 
@@ -73,7 +74,7 @@ def sha256_of(path):
 
 
 def write_json(path, value):
-    """Replaces a JSON file in one step.
+    """Replaces a JSON file in one step; a number that is not finite is null.
 
     Example:
 
@@ -84,4 +85,13 @@ def write_json(path, value):
     {'bleu': 41.0}
     """
     with replacing(path) as file:
-        file.write(json.dumps(value, indent=2).encode())
+        file.write(json.dumps(finite(value), indent=2, allow_nan=False).encode())
+
+
+def finite(value):
+    """A value for JSON, which has no word for numbers that are not finite: they become None."""
+    if isinstance(value, dict):
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -20,7 +20,7 @@ CONFIG = "config.json"
 OF_THE_START = ("scaled_residuals",)  # how weights began is no matter of a file that holds them
 
 
-def read_published(cls, folder, fields, dtype=None, **overrides):
+def read_published(cls, folder, fields, dtype=None, new_head=False, **overrides):
     """The model of a published folder.
 
     All is checked by the headers before memory is taken; then tensors are read one at a time.
@@ -30,6 +30,7 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
         folder: a local folder with the weights.
         fields: the content of its `config.json`.
         dtype: dtype policy of the model.
+        new_head: leave out the checkpoint's tensors of the head that have another shape.
         **overrides: fields of our configuration, and arguments of the model, to change.
 
     Raises:
@@ -47,7 +48,7 @@ def read_published(cls, folder, fields, dtype=None, **overrides):
     config = type(config).from_dict({**config.to_dict(), **changed})
     own = head.to_arguments(with_usual_classes(fields, head))
     arguments = with_own_labels({**own, **arguments}, arguments)
-    model = with_weights(cls, family, config, arguments, TensorFiles(folder), dtype)
+    model = with_weights(cls, family, config, arguments, TensorFiles(folder), dtype, new_head)
     model.published = fields
     return model
 
@@ -65,7 +66,7 @@ def refuse_quantised(fields, folder):
     )
 
 
-def with_weights(cls, family, config, arguments, files, dtype):
+def with_weights(cls, family, config, arguments, files, dtype, new_head=False):
     """The model of a configuration, with the weights that `files` has for it.
 
     Args:
@@ -75,6 +76,7 @@ def with_weights(cls, family, config, arguments, files, dtype):
         arguments: of the class's constructor.
         files: a `TensorFiles`, or what has its interface.
         dtype: dtype policy of the model.
+        new_head: as in `read_published`.
 
     Raises:
         ValueError: the number of classes is not known; tensors are missing, unexpected or of
@@ -87,7 +89,7 @@ def with_weights(cls, family, config, arguments, files, dtype):
         return cls(config, dtype=dtype, **arguments)
 
     model, variables = make_empty(make)
-    planned = plan(Table.of(family, cls, config), shapes_of(model), files)
+    planned = plan(Table.of(family, cls, config), shapes_of(model), files, new_head)
     fill(model, variables, planned, files)
     warn_of_new(planned.lacking, model, files.folder)
     return model
@@ -170,5 +172,9 @@ def write_published(model, folder, family):
         own = {name: value for name, value in own.items() if name not in ("id2label", "label2id")}
     save_weights(folder / WEIGHTS, tensors, {"format": "pt"})
     dtype = next(iter(tensors.values())).dtype.name
-    for_transformers = {"architectures": [head.architecture], "torch_dtype": dtype}
+    for_transformers = {
+        "architectures": [head.architecture],
+        "dtype": dtype,  # as it is called since release 5
+        "torch_dtype": dtype,
+    }
     write_json(folder / CONFIG, {**original, **fields, **own, **for_transformers})

@@ -130,13 +130,15 @@ class Plan:
     lacking: list  # weights of the head that the checkpoint does not have
 
 
-def plan(table, shapes, files):
+def plan(table, shapes, files, new_head=False):
     """How a checkpoint fills a model.
 
     Args:
         table: a `Table`.
         shapes: what `outline` returned.
         files: a `TensorFiles`.
+        new_head: take a tensor of the head that has another shape, such as that of other classes,
+            as one that the checkpoint does not have.
 
     Returns:
         A `Plan`.
@@ -148,7 +150,7 @@ def plan(table, shapes, files):
     backbone, head = table.rows(shapes)
     names = published_names(files)
     prefix = table.prefix_in(names)
-    rows, lacking, problems = [], [], []
+    rows, lacking, passed, problems = [], [], set(), []
     for row in (*backbone, *head):
         theirs = row.theirs
         if theirs.startswith(table.prefix) and (table.prefix or row not in head):
@@ -163,12 +165,17 @@ def plan(table, shapes, files):
             continue
         place = files[names[theirs]]
         wanted = tuple(row.layout.shape([shapes[name] for name in row.ours]))
+        if place.shape != wanted and new_head and row in head:
+            lacking += row.ours
+            passed.add(names[theirs])
+            continue
         if place.shape != wanted:
             problems.append(f"of another shape: {theirs} is {place.shape}, the model's {wanted}")
         elif "float" not in place.dtype:
             problems.append(f"of another type: {theirs} is {place.dtype}, not a float")
         rows.append((names[theirs], row))
-    used = {name for name, _ in rows}
+    problems += differing_copies(table, names, prefix, rows, files)
+    used = passed | {name for name, _ in rows}
     problems += [
         f"unexpected: {name}"
         for name in files
@@ -179,6 +186,25 @@ def plan(table, shapes, files):
             f"{files.folder} does not fit {table.head.architecture}:\n  " + "\n  ".join(problems)
         )
     return Plan(shapes, rows, lacking)
+
+
+def differing_copies(table, names, prefix, rows, files):
+    """Problems with output matrices that should be the embedding again, and are others."""
+    patterns = [pattern for pattern in table.head.tied if "weight" in pattern]
+    embeddings = {files[name].shape: name for name, row in rows if "embedding" in row.ours[0]}
+    found = []
+    for modern, name in names.items():
+        bare = modern.removeprefix(prefix)
+        is_copy = any(re.fullmatch(p, each) for p in patterns for each in (modern, bare))
+        embedding = embeddings.get(files[name].shape)
+        if not is_copy or embedding is None:
+            continue
+        if not np.array_equal(files.read(name), files.read(embedding)):
+            found.append(
+                f"{name} differs from {embedding}, though the configuration says that they are "
+                "one: set tie_word_embeddings to false in config.json, or leave the tensor out"
+            )
+    return found
 
 
 def published_names(files):

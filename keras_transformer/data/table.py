@@ -19,6 +19,7 @@ FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
+LARGEST = float(np.finfo("float32").max)
 LONGEST_FIELD = 2**31 - 1  # Python's csv module stops at 131,072 characters if not told
 
 
@@ -73,7 +74,7 @@ class Table:
             (N,) float32.
 
         Raises:
-            ValueError: naming file and line of a value that is no number.
+            ValueError: naming file and line of a value that is no number, or none of float32.
         """
         return np.array([self._number(n, name, v) for n, v in enumerate(self._column(name))], "f4")
 
@@ -134,7 +135,9 @@ class Table:
             number = float(value) if isinstance(value, str | int | float) else math.nan
         except (ValueError, OverflowError):
             number = math.nan
-        if isinstance(value, bool) or not math.isfinite(number):
+        # Python reads 1_000, which no file means; beyond the largest float32 are infinities.
+        is_odd = isinstance(value, bool) or isinstance(value, str) and "_" in value
+        if is_odd or not abs(number) <= LARGEST:
             raise self._error(n, name, "a finite number", value)
         return number
 

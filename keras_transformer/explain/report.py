@@ -2,6 +2,7 @@
 
 import difflib
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -288,7 +289,8 @@ class Report:
             OSError: the folder cannot be written to, or the disk is full.
         """
         path = pathlib.Path(path)
-        content = self.html().encode("utf-8")
+        # Halves of characters, as JSON may have them, have no place in UTF-8.
+        content = re.sub("[\ud800-\udfff]", "\ufffd", self.html()).encode("utf-8")
         with replacing(path) as file:
             file.write(content)
         return path

@@ -4,6 +4,7 @@ B texts, S source tokens, T target tokens
 """
 
 import dataclasses
+import numbers
 import warnings
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from keras_transformer.tasks.decoding_defaults import (
 )
 from keras_transformer.tasks.task import (
     check_integer,
+    head_of,
     list_of_strings,
     progress_bar,
     read_max_length,
@@ -175,8 +177,8 @@ class Translator:
             sizes = (2 * bucket(s, self.max_length) + 16 for s in range(self.max_length + 1))
             sizes = (min(max(size, least), most) for size in sizes)
             return np.array([min(size, limit) for size in sizes], np.int32)
-        whole = isinstance(max_new_tokens, int) and not isinstance(max_new_tokens, bool)
-        if not whole or not 1 <= max_new_tokens <= limit:
+        is_whole = isinstance(max_new_tokens, numbers.Integral)
+        if not is_whole or isinstance(max_new_tokens, bool) or not 1 <= max_new_tokens <= limit:
             raise ValueError(
                 "max_new_tokens must be an integer from 1 to the model's max_length, "
                 f"{limit}; got {max_new_tokens!r}."
@@ -215,6 +217,7 @@ class Translator:
                 is not known to the tokenizer.
         """
         folder = find_folder(name, revision)
+        kind = head_of(folder, Seq2SeqLM)
         tokenizer = load_tokenizer(folder)
         published = read_fields(folder / CONFIG).get("model_type") != MODEL_TYPE
         decoding, of_model = read_decoding(folder, published)
@@ -226,7 +229,7 @@ class Translator:
                 of_model["bos_id"] = own[-1][0]
         if source is not None:
             tokenizer = with_language("source", tokenizer, source)
-        model = Seq2SeqLM.from_pretrained(folder, dtype=dtype, **of_model)
+        model = kind.from_pretrained(folder, dtype=dtype, **of_model)
         if max_length is None:
             max_length = read_max_length(folder)
         return cls(model, tokenizer, max_length, decoding)

@@ -3,6 +3,7 @@
 A message has a `role` ("system", "user" or "assistant") and a `content`, as `data.Message`.
 """
 
+import functools
 import json
 import re
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ class JinjaChatTemplate:
     Args:
         source: the template.
         bos, eos: what it finds as `bos_token` and `eos_token`.
+        today: the `datetime.date` that `strftime_now` writes, which some templates tell the model;
+            by default that of the call.
 
     Raises:
         ImportError: jinja2 is not installed (extra `recipes`).
@@ -103,7 +106,7 @@ class JinjaChatTemplate:
     '[1 + 1?][2]'
     """
 
-    def __init__(self, source, bos="", eos=""):
+    def __init__(self, source, bos="", eos="", today=None):
         try:
             import jinja2
             import jinja2.sandbox
@@ -117,7 +120,7 @@ class JinjaChatTemplate:
         )
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _refuse
-        environment.globals["strftime_now"] = _today
+        environment.globals["strftime_now"] = functools.partial(_date, today)
         # {% generation %} marks answers for transformers; they are found without it here.
         self._source = source
         source = re.sub(r"\{%(-?)\s*(?:end)?generation\s*(-?)%\}", r"{#\1 \2#}", source)
@@ -219,13 +222,14 @@ def chat_tokens(tokenizer, template, messages):
     return added + found, [False] * len(added) + is_learned
 
 
-def read_chat_template(folder, tokenizer):
+def read_chat_template(folder, tokenizer, today=None):
     """The template that a tokenizer was published with, or None.
 
     Args:
         folder: with `chat_template.jinja`, or `chat_template` in `tokenizer_config.json`.
         tokenizer: the folder's; where it puts its `bos_id` before a text itself, the template's
             `bos_token` is nothing.
+        today: as in `JinjaChatTemplate`; give a date where a template must not change overnight.
 
     Raises:
         ImportError: there is one, and jinja2 is not installed.
@@ -248,7 +252,7 @@ def read_chat_template(folder, tokenizer):
     if not isinstance(source, str) or not source:
         return None
     bos = "" if tokenizer.bos_id in _before(tokenizer) else _name(tokenizer, tokenizer.bos_id)
-    return JinjaChatTemplate(source, bos, _name(tokenizer, tokenizer.eos_id))
+    return JinjaChatTemplate(source, bos, _name(tokenizer, tokenizer.eos_id), today)
 
 
 def _before(tokenizer):
@@ -269,10 +273,10 @@ def _to_json(value, indent=None, **options):
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-def _today(form):
+def _date(today, form):
     import datetime
 
-    return datetime.datetime.now().strftime(form)
+    return (today or datetime.datetime.now()).strftime(form)
 
 
 def _refuse(message):

@@ -10,7 +10,7 @@ import warnings
 
 import keras
 
-from keras_transformer.checkpoints.files import raise_if_disk_full, replacing
+from keras_transformer.checkpoints.files import finite, raise_if_disk_full, replacing
 from keras_transformer.checkpoints.safetensors import save_weights
 from keras_transformer.checkpoints.weights import model_weights
 
@@ -99,9 +99,10 @@ class Bleu(keras.callbacks.Callback):
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):
-    """Keras's callback, passing over fit-epochs that did not log the monitored value.
+    """Keras's callback, passing over fit-epochs that did not log a finite monitored value.
 
-    So `patience` counts validations where these are rarer than fit-epochs.
+    So `patience` counts validations where these are rarer than fit-epochs, and a score that is not
+    defined yet is not the best one for ever.
 
     Args:
         monitor, patience and so on: as in `keras.callbacks.EarlyStopping`.
@@ -113,7 +114,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
     """
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.monitor in (logs or {}):
+        if math.isfinite((logs or {}).get(self.monitor, math.nan)):
             super().on_epoch_end(epoch, logs)
 
 
@@ -227,7 +228,8 @@ class MetricsLog(keras.callbacks.Callback):
         if self.params.get("steps"):
             record["step"] = (epoch + 1) * self.params["steps"]
         record["seconds"] = round(time.perf_counter() - self._start, 3)
-        record |= {name: _finite(value) for name, value in (logs or {}).items()}
+        plain = {k: v.item() if hasattr(v, "item") else v for k, v in (logs or {}).items()}
+        record |= finite(plain)
         line = json.dumps(record, allow_nan=False) + "\n"
         size = self.path.stat().st_size
         try:
@@ -318,9 +320,3 @@ class BestCheckpoint(keras.callbacks.Callback):
     def set_state(self, state):
         """Takes over what `get_state` gave."""
         self.best, self.epoch = state["best"], state["epoch"]
-
-
-def _finite(value):
-    """A Python number, or None where JSON has no word for it."""
-    value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -189,7 +189,7 @@ def test_numbers_are_finite(write):
     table = data.read_table(write("a.csv", "y\n1\n-2.5e3\n 0 \n"))
     assert table.numbers("y").tolist() == [1, -2500, 0]
     assert table.numbers("y").dtype == np.float32
-    for value in ("", "nan", "inf", "1,5", "one"):
+    for value in ("", "nan", "inf", "1,5", "one", "1_000", "1e39", "-1e300"):
         path = write("b.tsv", f"x\ty\n-\t1\n-\t{value}\n")
         message = error_of(data.read_table(path).numbers, "y")
         assert message.startswith(f"{path}:3: column 'y' must be a finite number; got '{value}'")

@@ -90,6 +90,14 @@ def without_plotly(text):
     return text.replace(largest, "")
 
 
+def test_half_a_character_as_json_may_have_it_is_shown_and_stops_no_report(tmp_path):
+    half = json.loads('"cut \\ud83d"')
+    path = filled(half).write(tmp_path / "report.html")
+    content = path.read_text("utf-8")
+    assert "cut \ufffd" in content
+    assert '<span class="' in content and "\ud83d" not in content
+
+
 def test_docstrings():
     assert doctest.testmod(report).failed == 0
 

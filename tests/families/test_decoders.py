@@ -57,9 +57,18 @@ def test_a_copy_of_the_tied_matrix_is_left_out(family, tmp_path):
     record, expected = golden(case)
     write_folder(tmp_path, record, case)
     output = "embed_out.weight" if family == "gpt_neox" else "lm_head.weight"
-    copy = np.zeros((37, 16), "float32")
-    change(tmp_path, lambda tensors: {**tensors, output: copy})
+    parts = {"gpt2": "wte", "gpt_neox": "embed_in"}
+    name = f"{parts.get(family, 'embed_tokens')}.weight"
+
+    def with_copy(tensors, changed=0.0):
+        (copy,) = (x for key, x in tensors.items() if key.endswith(name))
+        return {**tensors, output: copy + np.float32(changed)}
+
+    change(tmp_path, with_copy)
     check(run_ours(open_ours(tmp_path, case), case), expected, case)
+    change(tmp_path, lambda tensors: with_copy(tensors, 0.5))
+    with pytest.raises(ValueError, match=f"{output} differs from .*{name}, .*tie_word_embeddings"):
+        open_ours(tmp_path, case)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -150,6 +150,7 @@ def test_question_without_answer_points_to_the_first_token():
     "changes, message",
     [
         ({"data_dir": None}, "--data-dir is missing"),
+        ({"max_answer_length": 0}, "max_answer_length must be at least 1; got 0"),
         ({"corpus": "xquad"}, "--from-checkpoint is missing"),
         ({"max_length": 12}, r"train\.json: question '5-\d+': \d+ tokens, the limit is 2"),
     ],

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -158,6 +159,25 @@ def test_lists_of_labels_that_are_all_empty_are_refused(tmp_path):
     settings = tiny(tmp_path, tmp_path / "run", problem="multi_label")
     with pytest.raises(ValueError, match=r"train\.csv:\d+: column 'label' has no label"):
         classify.main(settings)
+
+
+@pytest.mark.filterwarnings("ignore")  # of a correlation that is not defined
+def test_a_score_that_is_never_a_number_leaves_the_last_weights(tmp_path, capsys):
+    write(tmp_path / "train.csv", [f"a saw,{n % 3}" for n in range(12)])
+    write(tmp_path / "val.csv", ["a saw,1", "an axe,1"])
+    settings = tiny(tmp_path, tmp_path / "run", problem="regression", patience=2, epochs=3)
+    classify.main(settings)
+    assert "val_spearman was never a number: the last weights" in capsys.readouterr().out
+    scores = json.loads((settings.run_dir / "scores.json").read_text(), parse_constant=pytest.fail)
+    assert scores["spearman"] is None and scores["rmse"] >= 0
+
+
+def test_a_run_is_not_gone_on_with_on_other_validation_data(run, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(run.data_dir, folder)
+    write(folder / "val.csv", rows_of(20, 7))
+    with pytest.raises(ValueError, match="another configuration.*\n?.*validation"):
+        classify.main(dataclasses.replace(run, data_dir=folder))
 
 
 @pytest.mark.parametrize("row", [1, "ab", ["t", 5], ["t"], None, {"t": 1, "u": 2}])

@@ -12,7 +12,7 @@ from keras_transformer import checkpoints, models, tasks, text
 from keras_transformer.checkpoints import load_weights, model_weights
 from keras_transformer.data import Message
 from keras_transformer.text.chat import JINJA
-from recipes import answering, finetune_decoder, finetuning, library_questions, runs
+from recipes import answering, decoders, finetune_decoder, finetuning, library_questions, runs
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve".split()
 
@@ -312,6 +312,39 @@ def test_wrong_settings_are_refused_before_training(preset, changes, message, fo
         finetune_decoder.main(tiny(folder, tmp_path / "run", preset, **changes))
 
 
+def test_a_checkpoint_is_looked_at_before_its_tokenizer(folder, tmp_path):
+    """Which may have no end of answers at all, as that of an encoder."""
+    config = models.EncoderConfig(
+        vocab_size=40, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=96
+    )
+    text.WordPieceTokenizer.train([["one two ! ?"]], 18).save(tmp_path / "base")
+    for family, message in ((None, "holds a MaskedLM"), ("bert", "bert has no CausalLM")):
+        models.MaskedLM(config).save_pretrained(tmp_path / "base", family=family)
+        settings = tiny(folder, tmp_path / "run", from_checkpoint=str(tmp_path / "base"))
+        with pytest.raises(ValueError, match=f"--from-checkpoint .*{message}"):
+            finetune_decoder.main(settings)
+
+
+def test_a_small_text_fills_a_smaller_vocabulary(folder, tmp_path, capsys):
+    settings = tiny(folder, tmp_path / "run", vocab_size=4000)
+    train, *_ = finetune_decoder.read_corpus(settings)
+    size = finetune_decoder.make_tokenizer(settings, train).vocab_size
+    assert 256 < size < 4000
+    assert f"fills a vocabulary of {size}, not of 4000" in capsys.readouterr().out
+
+
+def test_all_validation_batches_have_as_many_rows(tmp_path):
+    """Else the mean over rows, which Keras takes, is not that over targets."""
+    settings = tiny(tmp_path, tmp_path / "run", num_shapes=4, tokens_per_batch=96)
+    lengths = [8] * 40 + [30] * 10
+    ids = [np.full(length, 5, np.int32) for length in lengths]
+    records = finetune_decoder.Records(ids, ids, [])
+    tokenizer = text.ByteTokenizer(extra_ids=0)
+    batches = finetune_decoder.plan(settings, tokenizer, records, shuffle=False)
+    rows = {batches.batch(0, step)[0]["token_ids"].shape[0] for step in range(len(batches))}
+    assert len(rows) == 1
+
+
 def test_answers_may_be_longer_than_a_generators_default(tmp_path):
     asked = []
 
@@ -364,15 +397,15 @@ def test_too_little_text_is_said_with_its_file(base, tmp_path):
 def test_templates_are_chosen_by_what_the_checkpoint_has(base, tmp_path):
     settings = tiny(tmp_path, tmp_path / "run", from_checkpoint=str(base))
     tokenizer = text.Tokenizer.load(base)
-    assert finetune_decoder.choose_template(settings, tokenizer) == text.CHATML
+    assert decoders.choose_template(settings, tokenizer) == text.CHATML
     plain = dataclasses.replace(settings, chat_template="plain")
-    assert finetune_decoder.choose_template(plain, tokenizer) == text.ChatTemplate()
+    assert decoders.choose_template(plain, tokenizer) == text.ChatTemplate()
     without = text.ByteTokenizer()
-    assert finetune_decoder.choose_template(settings, without) == text.ChatTemplate()
+    assert decoders.choose_template(settings, without) == text.ChatTemplate()
     for choice, message in (("chatml", "needs a tokenizer"), ("checkpoint", "no chat template")):
         with pytest.raises(ValueError, match=message):
             other = dataclasses.replace(settings, chat_template=choice)
-            finetune_decoder.choose_template(other, without)
+            decoders.choose_template(other, without)
 
 
 def test_settings_come_from_the_command_line(tmp_path):

@@ -113,6 +113,28 @@ def test_classifier_of_other_classes_gets_a_new_head(tmp_path):
     assert model(np.array([[5, 6]])).shape == (1, 2)
 
 
+@pytest.mark.filterwarnings("ignore:.* has no weights for")
+@pytest.mark.parametrize("head", [models.SequenceClassifier, models.TokenClassifier])
+def test_published_classifier_of_other_classes_gets_a_new_head(head, tmp_path):
+    config = models.EncoderConfig.from_preset(
+        "bert-tiny", vocab_size=30, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16
+    )
+    theirs = head(config, num_classes=3, labels=["a", "b", "c"])
+    theirs.save_pretrained(tmp_path, family="bert")
+    arguments = {"num_classes": 2, "labels": ["x", "y"]}
+    with pytest.warns(UserWarning, match="has no weights for classes/bias, classes/kernel|classes"):
+        ours = finetuning.load_model(str(tmp_path), head, arguments)
+    assert ours.labels == ("x", "y") or ours.labels == ["x", "y"]
+    assert ours(np.array([[5, 6]])).shape[-1] == 2
+    found, expected = model_weights(ours), model_weights(theirs)
+    for name in found.keys() - {"classes/kernel", "classes/bias"}:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    same = finetuning.load_model(str(tmp_path), head, {"num_classes": 3})
+    np.testing.assert_array_equal(model_weights(same)["classes/kernel"], expected["classes/kernel"])
+    with pytest.raises(ValueError, match="of another shape: classifier"):
+        head.from_pretrained(tmp_path, **arguments)
+
+
 @pytest.mark.parametrize("asked, expected", [(None, "max"), ("mean", "mean")])
 @pytest.mark.parametrize(
     "head, arguments",

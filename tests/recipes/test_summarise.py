@@ -274,12 +274,41 @@ def test_what_is_wrong_with_a_file_is_said_before_training(
         ({"freeze_blocks": 2}, "num_blocks must be 0 to 1, got 2"),
         ({"validation_texts": 0}, "validation_texts must be at least 1"),
         ({"ema": 0.9, "average": 2}, "choose one"),
-        ({"vocab_size": 5000}, "vocab_size"),
+        ({"max_length": 8}, r"train\.jsonl:1: 16 tokens .*, max_length is 8; pass --truncate"),
+        ({"vocab_size": 5}, "vocab_size"),
     ],
 )
 def test_wrong_settings_are_refused(corpus, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         summarise.main(tiny(corpus, tmp_path / "run", **changes))
+
+
+def test_a_small_text_fills_a_smaller_vocabulary(corpus, tmp_path, capsys):
+    settings = tiny(corpus, tmp_path / "run", vocab_size=5000)
+    train, *_ = summary_texts.read_corpus(settings)
+    size = summarise.make_translator(settings, train).tokenizer.vocab_size
+    assert 20 < size < 5000
+    assert f"fills a vocabulary of {size}, not of 5000 (--vocab-size)" in capsys.readouterr().out
+
+
+def test_the_beam_that_is_asked_for_is_kept_with_a_checkpoint(corpus, tmp_path):
+    settings = tiny(corpus, tmp_path / "run", beam_size=3)
+    train, *_ = summary_texts.read_corpus(settings)
+    summarise.make_translator(settings, train).save_pretrained(tmp_path / "base")
+    again = dataclasses.replace(settings, from_checkpoint=str(tmp_path / "base"))
+    for asked, expected in ((7, 7), (None, 3)):
+        changed = dataclasses.replace(again, beam_size=asked)
+        assert summarise.make_translator(changed, train).decoding.beam_size == expected
+
+
+def test_a_checkpoint_of_another_style_is_named(corpus, tmp_path):
+    config = models.DecoderConfig(
+        vocab_size=50, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=32
+    )
+    models.CausalLM(config).save_pretrained(tmp_path / "base")
+    settings = tiny(corpus, tmp_path / "run", from_checkpoint=str(tmp_path / "base"))
+    with pytest.raises(ValueError, match="base holds a CausalLM, not a Seq2SeqLM"):
+        summarise.main(settings)
 
 
 def test_a_folder_beside_docstrings_is_refused(corpus, tmp_path):

@@ -1,5 +1,7 @@
 """Conversations as text: what stands around messages, and which tokens are answers."""
 
+import datetime
+
 import numpy as np
 import pytest
 
@@ -124,6 +126,16 @@ def test_a_published_template_is_read(tokenizer, tmp_path):
         tokenizer, text.CHATML, TALK
     )
     assert template.to_jinja() == CHATML
+
+
+def test_a_template_that_names_the_day_is_told_which(tokenizer, tmp_path):
+    pytest.importorskip("jinja2")
+    (tmp_path / JINJA).write_text("{{ strftime_now('%d %b %Y') }}", "utf-8")
+    day = datetime.date(2024, 7, 26)
+    template = text.read_chat_template(tmp_path, tokenizer, today=day)
+    assert template.render(TALK) == "26 Jul 2024"
+    today = text.read_chat_template(tmp_path, tokenizer).render(TALK)
+    assert abs(datetime.datetime.strptime(today, "%d %b %Y") - datetime.datetime.now()).days <= 1
 
 
 @pytest.mark.parametrize("template", [text.CHATML, text.ChatTemplate()])

@@ -1,5 +1,6 @@
 import errno
 import json
+import math
 import os
 import time
 
@@ -9,7 +10,7 @@ import pytest
 import sacrebleu
 
 from keras_transformer.checkpoints import load_weights, model_weights, read_metadata
-from keras_transformer.training import BestCheckpoint, Bleu, MetricsLog, Throughput
+from keras_transformer.training import BestCheckpoint, Bleu, EarlyStopping, MetricsLog, Throughput
 
 SOURCES = ["ein Hund läuft .", "zwei Katzen schlafen .", "ein Mann liest ein Buch ."]
 TARGETS = ["A dog runs fast .", "Two cats are sleeping .", "A man is reading a book ."]
@@ -73,6 +74,14 @@ def test_bleu_can_stop_the_run_and_choose_the_best(tmp_path):
     bleu = Bleu(lambda lines: next(outputs), SOURCES, TARGETS)
     _, history = fit(bleu, best, stopping, epochs=9)
     assert len(history["val_bleu"]) == 4 and best.epoch == 2
+
+
+def test_a_score_that_is_no_number_is_neither_the_best_nor_a_validation(tmp_path):
+    best = BestCheckpoint(tmp_path / "best.safetensors", "score")
+    stopping = EarlyStopping("score", mode="max", patience=2)
+    values = [math.nan, 1.0, 3.0, math.nan, 2.0, 2.0, 9.0]
+    _, history = fit(Log("score", values), best, stopping, epochs=7)
+    assert len(history["loss"]) == 6 and best.epoch == 3
 
 
 def test_bleu_that_does_not_fit_its_references_is_refused():
