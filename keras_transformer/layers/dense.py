@@ -6,6 +6,8 @@ B batch, T length, D width, F units
 import keras
 from keras import ops
 
+from keras_transformer.layers.recomputed import Recomputed
+
 
 def on_rows(function, x):
     """A function of a matrix (N, D), applied to (…, D): (…, F).
@@ -30,7 +32,7 @@ def on_rows(function, x):
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class Dense(keras.layers.Dense):
+class Dense(Recomputed, keras.layers.Dense):
     """`keras.layers.Dense`, faster in training where inputs have more than two axes.
 
         y = activation(x W + b)

@@ -56,6 +56,10 @@ class Dropout(keras.layers.Dropout):
         keep = keep_mask(self.seed_generator.next(), self.mask_shape(inputs), self.rate)
         return ops.where(keep, inputs * (1.0 / (1.0 - self.rate)), ops.zeros_like(inputs))
 
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        """`layer_call` itself: recomputed under `keras.RematScope`, it would drop other units."""
+        return layer_call
+
     def mask_shape(self, inputs):
         """The shape over which units are dropped independently."""
         shape = ops.shape(inputs)

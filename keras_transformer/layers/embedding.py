@@ -8,10 +8,12 @@ from keras import ops
 
 from keras_transformer.layers.checks import check_positive
 from keras_transformer.layers.dense import on_rows
+from keras_transformer.layers.masks import propagate
+from keras_transformer.layers.recomputed import Recomputed
 
 
 @keras.saving.register_keras_serializable(package="keras_transformer")
-class TokenEmbedding(keras.layers.ReversibleEmbedding):
+class TokenEmbedding(Recomputed, keras.layers.ReversibleEmbedding):
     """Looks up token vectors; in reverse, scores hidden states against all of them.
 
         forward: E[token] · scale,   reverse: x Eᵀ
@@ -75,15 +77,23 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):
             self.reverse_dtype = self.compute_dtype
 
     def call(self, inputs, reverse=False):
-        if not reverse:
-            outputs = super().call(inputs)
-            return outputs if self.scale is None else outputs * self.scale
-        call = super().call
-        return on_rows(lambda rows: call(rows, reverse=True), inputs)
+        return self.apply(super().call, inputs, reverse)
+
+    def quantized_call(self, inputs, reverse=False):
+        return self.apply(super().quantized_call, inputs, reverse)
+
+    def apply(self, function, inputs, reverse):
+        """One of Keras's calls with what this layer adds to it."""
+        if reverse:
+            return on_rows(lambda rows: function(rows, reverse=True), inputs)
+        outputs = function(inputs)
+        outputs = outputs if self.scale is None else outputs * self.scale
+        return propagate(outputs, ops.not_equal(inputs, 0) if self.mask_zero else None)
 
     def compute_mask(self, inputs, previous_mask=None):
+        # Asked where `call` has set no mask: of hidden states, and while shapes alone are computed.
         looks_up = not keras.backend.is_float_dtype(keras.backend.standardize_dtype(inputs.dtype))
-        if looks_up and self.mask_zero:
+        if self.mask_zero and (looks_up or len(inputs.shape) < 3):
             return ops.not_equal(inputs, 0)
         return previous_mask
 

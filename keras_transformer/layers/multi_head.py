@@ -18,6 +18,7 @@ from keras_transformer.layers.composite import CompositeLayer
 from keras_transformer.layers.dense import Dense
 from keras_transformer.layers.dropout import Dropout
 from keras_transformer.layers.norm import NORMS, make_norm
+from keras_transformer.layers.recomputed import Identity
 
 
 def has_fused_kernel():
@@ -141,7 +142,7 @@ class MultiHeadAttention(CompositeLayer):
     def make_query_key_norm(self, name):
         """The normalisation of queries or keys (B, H, T, K) over K, built; an identity for none."""
         if self.query_key_norm is None:
-            return keras.layers.Identity(dtype=self.dtype_policy, name="identity")
+            return Identity(dtype=self.dtype_policy, name="identity")
         layer = make_norm(
             self.query_key_norm, epsilon=self.norm_epsilon, dtype=self.dtype_policy, name=name
         )

@@ -11,6 +11,8 @@ from keras import ops
 
 # Finite, so that a row without any allowed key is free of NaN; lower than any real score.
 MASKED_SCORE = -1e30
+# What a bias counts at least: keys that it forbids, be it with -∞, stay above those masked.
+LOWEST_BIAS = -1e29
 
 
 def dot_product(query, key):
@@ -250,7 +252,8 @@ def attend(
         key: (B, N, S, K), N a divisor of H.
         value: (B, N, S, K).
         mask: boolean, broadcasts to (B, H, T, S), True = may be attended; or None.
-        bias: added to the capped scores, broadcasts to (B, H, T, S); or None.
+        bias: added to the capped scores, broadcasts to (B, H, T, S); or None. -∞ forbids a key to
+            a query that has others; forbidding all of them is for `mask`.
         score: a callable (query, key) -> (B, H, T, S). It gets H key heads, repeated where they
             are fewer, unless it is one of the two dot products, which need no repetition.
         soft_cap: c, the bound of the capped scores; or None.
@@ -280,7 +283,7 @@ def attend(
     if soft_cap is not None:
         logits = soft_cap * ops.tanh(logits / soft_cap)
     if bias is not None:
-        logits = logits + ops.cast(bias, "float32")
+        logits = logits + ops.maximum(ops.cast(bias, "float32"), LOWEST_BIAS)
     scores = ops.softmax(mask_logits(logits, mask), axis=-1)
     weights = scores if dropout is None else dropout(scores)
     weights = fold_heads(ops.cast(weights, value.dtype), value.shape[1])

@@ -26,6 +26,7 @@ from keras_transformer.layers.multi_head import (
 )
 from keras_transformer.layers.norm import NORMS, make_norm
 from keras_transformer.layers.position_bias import PositionBias
+from keras_transformer.layers.recomputed import Identity
 from keras_transformer.layers.rotary import RotaryEmbedding
 from keras_transformer.layers.scores import get_score, serialize_score
 
@@ -209,7 +210,7 @@ class TransformerBlock(CompositeLayer):
         norm = self.make_norm(name=f"{name}_norm")
         norm.build(shape)
         dropout = Dropout(self.dropout, dtype=self.dtype_policy, name=f"{name}_dropout")
-        identity = keras.layers.Identity(dtype=self.dtype_policy, name=f"{name}_identity")
+        identity = Identity(dtype=self.dtype_policy, name=f"{name}_identity")
         return (norm, dropout, identity) if self.norm_first else (identity, dropout, norm)
 
     def get_config(self):

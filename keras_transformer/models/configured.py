@@ -5,6 +5,8 @@ import inspect
 
 import keras
 
+from keras_transformer.layers.quantized import quantization_of, quantize_again
+
 
 def normal_initializer(stddev):
     """A normal distribution's, or None for each layer's own."""
@@ -102,6 +104,10 @@ class ConfiguredModel(keras.Model):
 
         checkpoints.save_pretrained(self, folder, family=family)
 
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        """`layer_call` itself: under `keras.RematScope` its blocks are recomputed, one by one."""
+        return layer_call
+
     def summary(self, *args, expand_nested=True, **kwargs):
         """As `keras.Model.summary`, with the parts of all parts and the shapes of their outputs."""
         with shapes_shown(self):
@@ -117,7 +123,7 @@ class ConfiguredModel(keras.Model):
 
         What is neither counts as a field, so that the configuration refuses it by name.
         """
-        parameters = {"name", "dtype", "trainable", *cls.block_classes}
+        parameters = {"name", "dtype", "trainable", "quantization", *cls.block_classes}
         for base in cls.__mro__[: cls.__mro__.index(ConfiguredModel)]:
             parameters |= set(inspect.signature(base.__init__).parameters)
         parameters -= {"self", "config", "args", "kwargs"}
@@ -136,12 +142,15 @@ class ConfiguredModel(keras.Model):
             block = getattr(self, name)
             if block is not base:
                 config[name] = keras.saving.get_registered_name(block)
-        return config
+        return {**config, **quantization_of(self)}
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
+        quantization = config.pop("quantization", None)
         for name in cls.block_classes:
             if config.get(name) is not None:
                 config[name] = keras.saving.get_registered_object(config[name])
-        return cls(cls.config_class.from_dict(config.pop("config")), **config)
+        model = cls(cls.config_class.from_dict(config.pop("config")), **config)
+        quantize_again(model, quantization)
+        return model

@@ -36,11 +36,12 @@ def mean(hidden, padding_mask=None):
 
 
 def largest(hidden, padding_mask=None):
-    """The largest value of each component over the real tokens: (B, T, D) to (B, D)."""
+    """The largest value of each component over the real tokens: (B, T, D) to (B, D); else 0."""
     if padding_mask is None:
         return ops.max(hidden, axis=1)
     lowest = ops.cast(-1e4 if hidden.dtype == "float16" else -1e30, hidden.dtype)
-    return ops.max(ops.where(ops.expand_dims(padding_mask, 2), hidden, lowest), axis=1)
+    found = ops.max(ops.where(ops.expand_dims(padding_mask, 2), hidden, lowest), axis=1)
+    return ops.where(ops.any(padding_mask, axis=1, keepdims=True), found, ops.zeros_like(found))
 
 
 POOLINGS = {"first": first, "last": last, "mean": mean, "max": largest}

@@ -50,6 +50,8 @@ def enable_lora(model, rank=8, alpha=16.0, targets=("query", "value")):
     unknown = [name for name in targets if name not in names]
     if unknown or not targets:
         raise ValueError(f"targets must be some of {', '.join(names)}; got {list(targets)}")
+    frozen = frozenset(variable.path for variable in model.weights if not variable.trainable)
+    model.frozen_before_lora = frozen
     for variable in model.weights:
         variable.trainable = False
     for layer in dense:
@@ -62,13 +64,15 @@ def enable_lora(model, rank=8, alpha=16.0, targets=("query", "value")):
 def merge_lora(model):
     """Adds the low-rank parts to their kernels: the same outputs, and the weights of before.
 
+    What `enable_lora` found frozen stays frozen; all else is trained again.
+
     What was compiled for training before is of no use afterwards: compile again to train on.
 
     Args:
         model: with low-rank parts.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it has none, or kernels are quantised.
 
     Example:
 
@@ -86,6 +90,12 @@ def merge_lora(model):
     layers = [layer for layer in model._flatten_layers() if getattr(layer, "lora_enabled", False)]
     if not layers:
         raise ValueError("the model has no low-rank parts; enable_lora gives it some")
+    quantized = [layer.path for layer in layers if layer.quantization_mode is not None]
+    if quantized:
+        raise ValueError(
+            "low-rank parts cannot be added to quantised kernels, which would round them away; "
+            f"merge before you quantise. Quantised are {', '.join(quantized)}"
+        )
     for layer in layers:
         first, second = layer.lora_kernel_a, layer.lora_kernel_b
         part = ops.matmul(ops.convert_to_tensor(first), ops.convert_to_tensor(second))  # (D, F)
@@ -99,8 +109,9 @@ def merge_lora(model):
         layer.lora_kernel_a = layer.lora_kernel_b = None
         layer._tracker.lock()
         layer.lora_enabled, layer.lora_rank, layer.lora_alpha = False, None, None
+    frozen = getattr(model, "frozen_before_lora", ())
     for variable in model.weights:
-        variable.trainable = True
+        variable.trainable = variable.path not in frozen
 
 
 def num_trainable(model):

@@ -75,7 +75,7 @@ def token_weights(labels, logits, sample_weight=None, ignore_index=IGNORED_LABEL
     if sample_weight is not None:
         sample_weight = ops.cast(sample_weight, "float32")
         check_sample_weight(tuple(sample_weight.shape), tuple(labels.shape))
-        if len(sample_weight.shape) == 1:
+        while len(sample_weight.shape) < len(labels.shape):
             sample_weight = ops.expand_dims(sample_weight, -1)  # (B, 1)
         weights = weights * sample_weight
     return weights
@@ -199,10 +199,10 @@ def check_sample_weight(shape, label_shape):
     def fits(size, *allowed):
         return size is None or None in allowed or size in allowed
 
-    batch_size, length = label_shape
-    if not (len(shape) in (1, 2) and fits(shape[0], batch_size)) or not (
-        len(shape) == 1 or fits(shape[1], length, 1)
-    ):
+    fits_all = len(shape) in (1, len(label_shape)) and fits(shape[0], label_shape[0])
+    for size, length in zip(shape[1:], label_shape[1:], strict=False):
+        fits_all = fits_all and fits(size, length, 1)
+    if not fits_all:
         raise ValueError(
             f"sample_weight must be (B,), (B, 1) or (B, T) for labels (B, T) = {label_shape}, "
             f"got {shape}"

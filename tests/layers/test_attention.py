@@ -215,6 +215,19 @@ def dtype_of(name):
     return ml_dtypes.bfloat16 if name == "bfloat16" else name
 
 
+@pytest.mark.parametrize("low", [-np.inf, np.finfo("float32").min, -1e9])
+def test_a_bias_that_forbids_leaves_masked_keys_alone(low):
+    """Also where it forbids what the mask allows, as in a row of padding on the left."""
+    rng = np.random.default_rng(0)
+    q, k, v = (ops.convert_to_tensor(rng.normal(size=(1, 1, n, 4)), "float32") for n in (2, 3, 3))
+    mask = np.array([[True, True, False], [True, False, False]])
+    bias = np.array([[low, 0.0, 0.0], [low, 0.0, 0.0]], "float32")
+    output, scores = attend(q, k, v, mask, bias=bias)
+    same(scores, [[[[0, 1, 0], [1, 0, 0]]]])
+    assert np.isfinite(to_numpy(output)).all()
+    assert np.isfinite(to_numpy(attend(q, k, v, bias=np.full((2, 3), low, "float32"))[1])).all()
+
+
 def test_a_context_of_padding_alone_is_attended_to_with_exact_zeros():
     layer, padding = cross_attention(), up_to([0, 7], S)
     x, context = normal(B, T, D), normal(B, S, C, seed=4)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from backend_tools import same, to_numpy
 
-from keras_transformer.layers import TokenEmbedding, masks
+from keras_transformer.layers import TokenEmbedding, TransformerEncoderBlock, masks
 
 V, D = 23, 11
 TOKENS = np.array([[3, 7, 0], [22, 0, 0]])
@@ -37,6 +37,28 @@ def test_padding_becomes_a_mask(scale):
     np.testing.assert_array_equal(to_numpy(masks.implicit_mask(hidden)), TOKENS != 0)
     logits = layer(keras.layers.LayerNormalization()(hidden), reverse=True)
     np.testing.assert_array_equal(to_numpy(masks.implicit_mask(logits)), TOKENS != 0)
+
+
+def test_ids_of_floats_which_keras_inputs_are_have_their_mask():
+    layer = TokenEmbedding(V, D, scale=3.0, mask_zero=True)
+    hidden = layer(TOKENS.astype("float32"))
+    np.testing.assert_array_equal(to_numpy(masks.implicit_mask(hidden)), TOKENS != 0)
+    block = TransformerEncoderBlock(1, 16)
+    pool = keras.layers.GlobalAveragePooling1D()
+    model = keras.Sequential([keras.Input((None,)), layer, block, pool])
+    same(model(np.array([[5, 7, 3, 0, 0]])), model(np.array([[5, 7, 3]])))
+
+
+def test_a_quantised_table_keeps_scale_and_mask():
+    layer = TokenEmbedding(V, D, scale=3.0, mask_zero=True)
+    hidden = layer(TOKENS)
+    expected = to_numpy(hidden), to_numpy(layer(hidden, reverse=True))
+    layer.quantize("int8", type_check=False)
+    hidden = layer(TOKENS)
+    np.testing.assert_array_equal(to_numpy(masks.implicit_mask(hidden)), TOKENS != 0)
+    found = to_numpy(hidden), to_numpy(layer(hidden, reverse=True))
+    for ours, wanted in zip(found, expected, strict=True):
+        assert 0 < np.abs(ours - wanted).max() < 0.03 * np.abs(wanted).max()
 
 
 @pytest.mark.parametrize("scale", [None, 3.0])

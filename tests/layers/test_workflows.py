@@ -151,6 +151,23 @@ def test_int8_is_close_to_what_it_quantises(tmp_path):
     same(keras.saving.load_model(tmp_path / "model.keras")(x), found)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        keras.quantizers.Int8QuantizationConfig(activation_quantizer=None),
+        keras.quantizers.Int4QuantizationConfig(block_size=-1),
+        keras.quantizers.Int4QuantizationConfig(block_size=4),
+    ],
+)
+def test_how_a_layer_is_quantised_survives_saving(config, tmp_path):
+    x = keras.Input((None, D))
+    model = keras.Model(x, layers.FeedForward(16)(x))
+    inputs = np.random.default_rng(0).normal(size=(2, T, D)).astype("float32")
+    model.quantize(config=config)
+    model.save(tmp_path / "model.keras")
+    same(keras.saving.load_model(tmp_path / "model.keras")(inputs), model(inputs), 1e-6)
+
+
 @pytest.mark.slow
 def test_recomputing_activations_changes_no_loss():
     histories = []
@@ -160,6 +177,64 @@ def test_recomputing_activations_changes_no_loss():
         with keras.RematScope(mode=mode):
             block = layers.TransformerDecoderBlock(2, 13, norm_first=True, rotary=rotary)
         embedding = layers.TokenEmbedding(V, D, mask_zero=True)
+        model = keras.Model(tokens, embedding(block(embedding(tokens)), reverse=True))
+        histories.append(losses(compiled(model, jit_compile=False), epochs=4))
+    np.testing.assert_allclose(*histories, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["full", "larger_than"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.TransformerEncoderBlock(2, 13, dropout=0.5, attention_dropout=0.5),
+        lambda: layers.MultiHeadSelfAttention(3, dropout=0.5),
+        lambda: layers.FeedForward(13, dropout=0.5),
+    ],
+)
+def test_what_is_recomputed_has_the_same_dropout_and_masks(make, mode):
+    """Its gradients are those of the same layer that keeps its activations."""
+    x, found = np.random.default_rng(0).normal(size=(2, T, D)).astype("float32"), []
+    padding = np.arange(T) < np.array([[4], [T]])
+    for scope in (None, mode):
+        keras.utils.set_random_seed(5)
+        with keras.RematScope(mode=scope, output_size_threshold=1):
+            layer = make()
+            layer.build(x.shape)
+        randomise(layer)
+
+        def loss(x, layer=layer):
+            x = layers.masks.propagate(x * 1.0, padding)
+            once = layer(x, training=True)
+            return ops.sum(ops.square(once) + ops.square(layer(x, training=True)))
+
+        value, slope = to_numpy(loss(ops.convert_to_tensor(x))), to_numpy(gradient(loss, x))
+        states = [to_numpy(variable) for variable in layer.non_trainable_variables]
+        found.append((value, slope, states))
+    (value, slope, states), (expected_value, expected_slope, expected_states) = found
+    same(value, expected_value, 1e-5)
+    same(slope, expected_slope, 1e-5)
+    for state, expected in zip(states, expected_states, strict=True):
+        np.testing.assert_array_equal(state, expected)
+
+
+def test_a_layer_draws_anew_after_it_was_recomputed():
+    with keras.RematScope("full"):
+        layer = layers.FeedForward(13, dropout=0.5)
+    x = np.ones((2, T, D), "float32")
+    first, second = (to_numpy(layer(x, training=True)) for _ in range(2))
+    assert np.abs(first - second).max() > 0.01
+    still = [to_numpy(layer(x)) for _ in range(2)]
+    np.testing.assert_array_equal(*still)
+
+
+def test_dropout_under_fit_is_recomputed_with_its_seeds():
+    histories = []
+    for mode in (None, "full"):
+        keras.utils.set_random_seed(5)
+        tokens = keras.Input((None,), dtype="int32")
+        embedding = layers.TokenEmbedding(V, D, mask_zero=True)
+        with keras.RematScope(mode=mode):
+            block = layers.TransformerEncoderBlock(2, 13, dropout=0.3, norm_first=True)
         model = keras.Model(tokens, embedding(block(embedding(tokens)), reverse=True))
         histories.append(losses(compiled(model, jit_compile=False), epochs=4))
     np.testing.assert_allclose(*histories, rtol=1e-4)

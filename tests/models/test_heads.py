@@ -18,6 +18,16 @@ from keras_transformer.models import Seq2SeqLM, Transformer
 # saving
 
 
+def test_a_quantised_model_survives_saving(tmp_path):
+    model, inputs = tiny.model(Seq2SeqLM), tiny.inputs()
+    model.quantize("int8")
+    expected = to_numpy(model(inputs))
+    model.save(tmp_path / "model.keras")
+    same(keras.saving.load_model(tmp_path / "model.keras")(inputs), expected, 1e-6)
+    model.save_pretrained(tmp_path / "folder")
+    same(Seq2SeqLM.from_pretrained(tmp_path / "folder")(inputs), expected, 1e-6)
+
+
 @pytest.mark.parametrize("cls", [Seq2SeqLM, Transformer])
 @pytest.mark.parametrize("share", ["all", "none"])
 def test_a_model_survives_saving(cls, share, tmp_path):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_transformer import models
 
@@ -85,6 +86,17 @@ def test_a_head_learns_with_its_own_loss_and_is_saved(name, tmp_path):
     again = keras.saving.load_model(tmp_path / "model.keras")
     same(again(IDS), model(IDS), 1e-6)
     assert again.compiled and again.optimizer.iterations == model.optimizer.iterations
+
+
+@pytest.mark.parametrize("pooling", models.pooling.POOLINGS)
+def test_a_row_of_padding_alone_has_a_finite_vector(pooling):
+    """Batches end in such rows, of weight 0: what is not finite would become NaN there."""
+    hidden = keras.random.normal((2, 3, 4), seed=1)
+    mask = ops.convert_to_tensor(np.array([[True, True, False], [False] * 3]))
+    found = to_numpy(models.pooling.POOLINGS[pooling](hidden, mask))
+    assert np.abs(found).max() < 10
+    if pooling in ("mean", "max"):
+        np.testing.assert_array_equal(found[1], np.zeros(4))
 
 
 @pytest.mark.parametrize("pooling", ["first", "mean", "max", "last"])

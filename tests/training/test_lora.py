@@ -80,6 +80,25 @@ def test_a_merged_model_predicts_and_trains_on():
     assert all(np.abs(after[name] - before[name]).max() > 0 for name in before)
 
 
+def test_what_was_frozen_before_is_frozen_again():
+    model = decoder()
+    training.freeze(model, num_blocks=1)
+    before = training.num_trainable(model)
+    assert before < model.count_params()
+    training.enable_lora(model, rank=2)
+    training.merge_lora(model)
+    assert training.num_trainable(model) == before
+
+
+def test_parts_of_quantised_kernels_are_not_rounded_away():
+    model = decoder()
+    model.quantize("int8")
+    training.enable_lora(model, rank=2)
+    with pytest.raises(ValueError, match="quantised kernels.*Quantised are .*query"):
+        training.merge_lora(model)
+    assert any("lora" in name for name in model_weights(model))
+
+
 def test_parts_may_be_given_again_after_merging():
     model = decoder()
     training.enable_lora(model, rank=2)

@@ -143,6 +143,14 @@ def test_a_label_outside_the_vocabulary_is_not_learned_silently(wrong):
     assert np.isfinite(TokenCrossEntropy(ignore_index=wrong)(labels, logits))
 
 
+def test_one_label_for_each_row_may_be_weighted():
+    logits = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, np.log(2.0)]], "float32")
+    value = TokenCrossEntropy()(np.array([1, 2]), logits, np.array([1.0, 3.0], "float32"))
+    assert float(value) == pytest.approx((np.log(3) + 3 * np.log(2)) / 4)
+    with pytest.raises(ValueError, match="sample_weight must be"):
+        TokenCrossEntropy()(np.array([1, 2]), logits, np.ones((2, 1), "float32"))
+
+
 @pytest.mark.parametrize("shape", [(T,), (B, T, 1), (1, T), (B, B), (B + 1,), (), (B, T + 1)])
 def test_weights_of_another_shape_are_refused(shape):
     labels, logits = batch()
