@@ -323,13 +323,15 @@ def with_method(task, settings):
         raise ValueError(f"{first} draws and {second} searches: give one of them.")
     rest = {name: x for name, x in settings.items() if name not in (*drawn, *searched)}
     kept = {name: settings[name] for name in (*drawn, *searched)}
-    kept["processors"] = task.decoding.processors()  # the folder's penalties
-    if drawn:
-        method = generation.Sampling(num_sequences=rest.pop("n_best", 1), **kept)
-    elif searched or "n_best" in rest:
-        method = generation.BeamSearch(n_best=rest.pop("n_best", 1), **kept)
-    else:
+    if not (drawn or searched or "n_best" in rest):
         return rest
+    if drawn:  # with the folder's penalties, as the search has them
+        kept["processors"] = task.decoding.processors()
+        method = generation.Sampling(num_sequences=rest.pop("n_best", 1), **kept)
+    else:
+        if task.decoding.beam_size == 1:  # a folder that says nothing
+            kept.setdefault("beam_size", generation.BeamSearch.beam_size)
+        method = task.decoding.method(n_best=rest.pop("n_best", 1), **kept)
     return {**rest, "method": method}
 
 

@@ -155,6 +155,11 @@ def test_options_of_a_method_keep_the_folders_penalties(folders):
     searched = generation.BeamSearch(4, n_best=2, processors=penalty)
     assert with_method(task, {"beam_size": 4, **rest})["method"] == searched
     assert with_method(task, {"max_new_tokens": 3}) == {"max_new_tokens": 3}
+    decoding = DecodingDefaults(beam_size=8, length_penalty=2.0, early_stopping=False)
+    task = tasks.TextGenerator(generator.model, generator.tokenizer, decoding=decoding)
+    for given, size in (({"n_best": 3}, 8), ({"n_best": 3, "beam_size": 4}, 4)):
+        expected = generation.BeamSearch(size, 2.0, 3, early_stopping=False)
+        assert with_method(task, given)["method"] == expected
 
 
 def test_what_a_file_says_is_kept_beside_the_answer(capsys, folders, tmp_path):

@@ -86,8 +86,9 @@ def save_adapter(model, folder, base_model=None, family=None):
 def load_adapter(model, folder):
     """Gives a model the low-rank parts of a folder, as peft or `save_adapter` wrote it.
 
-    Layers that have none get them; the rank of others must be that of the file. Which weights
-    training changes is left as it is: call `training.enable_lora` before to train on.
+    Layers that have none get them; the rank of others must be that of the file, and what they had
+    is gone, also where the file has nothing for them. Which weights training changes is left as it
+    is, and new parts are not among them: call `training.enable_lora` before to train on.
 
     Args:
         model: a model of `models`, of the checkpoint that the adapter belongs to.
@@ -136,10 +137,16 @@ def load_adapter(model, folder):
         rank = layers[name].lora_rank
         if layers[name].lora_enabled and rank != first.shape[1]:
             raise ValueError(f"{name} has a part of rank {rank}, the file's is {first.shape[1]}")
+    for name, layer in layers.items():
+        if layer.lora_enabled and name not in found:
+            layer.lora_kernel_b.assign(np.zeros(layer.lora_kernel_b.shape))
     for name, (first, second, scale) in found.items():
         layer = layers[name]
         if not layer.lora_enabled:
+            is_trained = layer._kernel.trainable
             layer.enable_lora(first.shape[1])
+            layer._kernel.trainable = is_trained
+            layer.lora_kernel_a.trainable = layer.lora_kernel_b.trainable = False
         layer.lora_alpha = scale * first.shape[1]
         layer.lora_kernel_a.assign(first)
         layer.lora_kernel_b.assign(second)

@@ -6,7 +6,7 @@ import re
 from keras_transformer.checkpoints.files import sha256_of
 
 # What is downloaded: configuration, tokenizer and safetensors. Neither pickles nor code.
-PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*/config.json")
+PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja", "*/config.json")
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -84,12 +84,16 @@ class GraphTask(tf.Module):
     def checked_tokens(self, *arguments):
         """The arguments of the token-level signature as inputs; ids outside are an error."""
         inputs = dict(zip(self._names, arguments, strict=True))
-        inputs = {name: x[:, : self.max_length] for name, x in inputs.items()}
+        inputs = self.cut(inputs)
         limits = {"token_ids": self._vocab_size, "segment_ids": self._num_segments}
         for name, limit in limits.items():
             if name in inputs:
                 inputs[name] = _checked(inputs[name], name, limit)
         return {name: with_a_column(x) for name, x in inputs.items()}
+
+    def cut(self, inputs):
+        """Inputs of the token-level signature, none longer than `max_length`."""
+        return {name: x[:, : self.max_length] for name, x in inputs.items()}
 
     def logits_of_tokens(self, *arguments):
         """The model's outputs for token ids (R, T): the token-level signature."""

@@ -12,6 +12,8 @@ import keras_transformer
 from keras_transformer.export.backend import check_backend
 from keras_transformer.export.folder import MARK, replacing_folder
 from keras_transformer.export.tokens import export_tokens
+from keras_transformer.generation.generate import check_method
+from keras_transformer.generation.inputs import check_ends
 
 
 def export_translator(
@@ -87,6 +89,8 @@ def export_translator(
     best = translator.decoding.method(beam_size, length_penalty, 1)
     several = translator.decoding.method(beam_size, length_penalty, n_best)
     limits = translator.target_limits(max_new_tokens)
+    check_ends(translator.model.config)
+    check_method(best, translator.model.config, limits)
     settings = {
         "keras_transformer": keras_transformer.__version__,
         "task": "translation",

@@ -10,17 +10,20 @@ from keras_transformer.generation.generate import generate
 from keras_transformer.generation.greedy import Greedy
 from keras_transformer.generation.history import History
 from keras_transformer.generation.length_penalty import GnmtLengthPenalty, LengthPenalty
+from keras_transformer.generation.penalties import (
+    FrequencyPenalty,
+    PresencePenalty,
+    RepetitionPenalty,
+)
 from keras_transformer.generation.processors import (
     AllowedTokens,
     BadWords,
     ForcedFirstToken,
     ForcedLastToken,
-    FrequencyPenalty,
     MinNewTokens,
     NoRepeatNgram,
     PrefixForcing,
-    PresencePenalty,
-    RepetitionPenalty,
+    Renormalize,
 )
 from keras_transformer.generation.sampling import Sampling
 from keras_transformer.generation.speculative import DraftModel, PromptLookup, Speculative
@@ -47,6 +50,7 @@ __all__ = [
     "PrefixForcing",
     "PresencePenalty",
     "PromptLookup",
+    "Renormalize",
     "RepetitionPenalty",
     "Sampling",
     "Speculative",

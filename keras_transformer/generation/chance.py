@@ -27,9 +27,16 @@ def row_seeds(seed, rows):
 
 
 def graph_row_seeds(seed, batch):
-    """`row_seeds` of an int32 seed and rows 0 to batch - 1, where the batch may be a tensor."""
-    x = ops.arange(batch, dtype="int32") * _signed(GOLDEN) + ops.convert_to_tensor(seed, "int32")
-    return mix(mix(mix(x)) + 1)
+    """`row_seeds` of an integer and rows 0 to batch - 1, where the batch may be a tensor."""
+    low, high = (_signed(part) for part in (seed % 2**32, seed // 2**32 % 2**32))
+    x = ops.arange(batch, dtype="int32") * _signed(GOLDEN) + low
+    return mix(mix(ops.bitwise_xor(mix(x), high)) + 1)
+
+
+def seed_alone(seeds):
+    """`row_seeds` of each int32 seed and row 0, in a graph."""
+    high = ops.where(seeds < 0, -1, 0)  # the upper half of a negative number
+    return mix(mix(ops.bitwise_xor(mix(seeds), ops.cast(high, "int32"))) + 1)
 
 
 def _mix(x):

@@ -1,7 +1,8 @@
 """Compiles a decoding program whole; the only file of the package that knows the backends.
 
 A program is kept as long as its model lives. It reads the model's weights at every call, so that
-training may go on between two calls.
+training may go on between two calls; where layers get low-rank parts, lose them or are quantised,
+another program is made.
 """
 
 import weakref
@@ -28,6 +29,7 @@ def program(model, key, function, shapes, jit_compile=True, others=()):
         A function from a dictionary of NumPy arrays to a tuple of NumPy arrays.
     """
     programs = _PROGRAMS.setdefault(model, {})
+    key = key, tuple(map(changes, (model, *others)))
     if key not in programs:
         make = {"tensorflow": _tensorflow, "jax": _jax}.get(keras.backend.backend(), _eager)
         programs[key] = make(weakref.ref(model), function, shapes, jit_compile, others)
@@ -41,11 +43,36 @@ def nest_program(model, key, function, jit_compile=True):
     one key have one shape.
     """
     programs = _PROGRAMS.setdefault(model, {})
+    key = key, changes(model)
     if key not in programs:
         makers = {"tensorflow": _tensorflow_nest, "jax": _jax_nest}
         make = makers.get(keras.backend.backend(), _eager_nest)
         programs[key] = make(weakref.ref(model), function, jit_compile)
     return programs[key]
+
+
+def changes(model):
+    """What has been made of a model's layers since it was built, as a program holds it for good.
+
+    Example:
+
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    >>> changes(model)
+    ()
+    >>> model.layers[0].enable_lora(rank=1)
+    >>> len(changes(model))
+    1
+    """
+    found = []
+    layers = model._flatten_layers() if isinstance(model, keras.layers.Layer) else ()
+    for n, layer in enumerate(layers):
+        part = getattr(layer, "lora_enabled", False)
+        how = layer.quantization_mode
+        if part or how:
+            part = part and (id(vars(layer).get("lora_kernel_a")), layer.lora_alpha)
+            found.append((n, part, how))
+    return tuple(found)
 
 
 def _tensorflow_nest(model, function, jit_compile):

@@ -14,7 +14,7 @@ from keras_transformer.generation.decoding import (
 )
 from keras_transformer.generation.history import prompt_of
 from keras_transformer.generation.length_penalty import as_length_penalty
-from keras_transformer.generation.processors import counts
+from keras_transformer.generation.penalties import counts
 
 
 @dataclass(frozen=True)

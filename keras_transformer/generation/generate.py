@@ -171,7 +171,7 @@ class Call(NamedTuple):
 def check_call(model, inputs, max_new_tokens=None, method=None, prefixes=None):
     """Refuses all that `generate` refuses, before anything runs; returns the rest as a `Call`."""
     method = Greedy() if method is None else method
-    if not hasattr(method, "decode"):
+    if isinstance(method, type) or not hasattr(method, "decode"):
         raise TypeError(f"method must be Greedy(), BeamSearch(...) or alike; received {method!r}.")
     config, names = model.config, names_of(model)
     check_ends(config)
@@ -181,10 +181,9 @@ def check_call(model, inputs, max_new_tokens=None, method=None, prefixes=None):
     else:
         max_new_tokens = config.max_length if max_new_tokens is None else max_new_tokens
         limits = check_limits(max_new_tokens, len(tokens), config)
-    for checked in (method, *getattr(method, "processors", ())):
-        if hasattr(checked, "check"):
-            checked.check(config, limits)
-    longest = int(limits.max() if len(limits) else np.max(max_new_tokens or 0, initial=0))
+    check_method(method, config, limits)
+    most = 0 if max_new_tokens is None else np.max(max_new_tokens, initial=0)
+    longest = int(limits.max() if len(limits) else most)
     extra = {}
     if prefixes is not None:
         if not hasattr(method, "processors"):
@@ -195,6 +194,13 @@ def check_call(model, inputs, max_new_tokens=None, method=None, prefixes=None):
     if hasattr(method, "prepare"):
         extra.update(method.prepare(np.arange(len(tokens))))
     return Call(method, tokens, mask, limits, longest, extra)
+
+
+def check_method(method, config, limits):
+    """Refuses a method, or logit processors of it, that do not fit a model or the limits (B,)."""
+    for checked in (method, *getattr(method, "processors", ())):
+        if hasattr(checked, "check"):
+            checked.check(config, limits)
 
 
 def check_scores(scores, names):

@@ -15,17 +15,9 @@ from dataclasses import dataclass
 from keras import ops
 
 from keras_transformer.generation.decoding import check_positive, end_tokens
+from keras_transformer.generation.penalties import counts
 
 FORBIDDEN = -float("inf")
-
-
-def counts(tokens, there, vocab_size):
-    """How often each token of the vocabulary is in `tokens` (N, W) where `there`: (N, V) int32."""
-    rows = ops.shape(tokens)[0]
-    first = ops.arange(rows, dtype="int32")[:, None] * vocab_size
-    flat = ops.reshape(first + tokens, (-1, 1))
-    ones = ops.reshape(ops.cast(there, "int32"), (-1,))
-    return ops.reshape(ops.scatter(flat, ones, (rows * vocab_size,)), (rows, vocab_size))
 
 
 def one_of(tokens, vocab_size):
@@ -72,80 +64,23 @@ class MinNewTokens:
 
 
 @dataclass(frozen=True)
-class RepetitionPenalty:
-    """Makes tokens less likely that are in the prompt or were generated.
+class Renormalize:
+    """Gives what other processors forbid to the tokens they leave: behind them, the last.
 
-        s ← s / θ where s > 0, else s · θ
+        s ← s - log Σ exp(s)
 
-    Args:
-        penalty: θ; above 1 discourages repetition, below 1 rewards it.
-
-    Raises:
-        ValueError: the penalty is not positive.
+    In beam search only, where scores are logarithms of probabilities; logits it makes into such.
 
     Example:
 
-    >>> RepetitionPenalty(1.2).penalty
-    1.2
-
-    Reference:
-        Keskar et al. 2019, "CTRL", section 4.1.
+    >>> import numpy as np
+    >>> scores = Renormalize()(np.log([[0.2, 0.6, 0.0 + 1e-30]]).astype("float32"), None)
+    >>> np.exp(np.asarray(scores)).round(2).tolist()
+    [[0.25, 0.75, 0.0]]
     """
 
-    penalty: float
-
-    def __post_init__(self):
-        if not self.penalty > 0:
-            raise ValueError(f"penalty must be above 0; received {self.penalty!r}.")
-
     def __call__(self, scores, history):
-        seen = counts(history.tokens, history.mask, scores.shape[-1]) > 0
-        penalised = ops.where(scores < 0, scores * self.penalty, scores / self.penalty)
-        return ops.where(seen, penalised, scores)
-
-
-@dataclass(frozen=True)
-class PresencePenalty:
-    """Takes a constant off the scores of tokens that were generated, however often.
-
-        s ← s - penalty
-
-    Args:
-        penalty: positive discourages repetition. The prompt does not count.
-
-    Example:
-
-    >>> PresencePenalty(0.5).penalty
-    0.5
-    """
-
-    penalty: float
-
-    def __call__(self, scores, history):
-        seen = counts(history.tokens, history.generated, scores.shape[-1]) > 0
-        return ops.where(seen, scores - self.penalty, scores)
-
-
-@dataclass(frozen=True)
-class FrequencyPenalty:
-    """Takes off the scores of tokens in proportion to how often they were generated.
-
-        s ← s - penalty · count
-
-    Args:
-        penalty: positive discourages repetition. The prompt does not count.
-
-    Example:
-
-    >>> FrequencyPenalty(0.5).penalty
-    0.5
-    """
-
-    penalty: float
-
-    def __call__(self, scores, history):
-        seen = counts(history.tokens, history.generated, scores.shape[-1])
-        return scores - self.penalty * ops.cast(seen, scores.dtype)
+        return scores - ops.logsumexp(scores, axis=-1, keepdims=True)
 
 
 @dataclass(frozen=True)

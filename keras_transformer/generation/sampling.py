@@ -97,7 +97,7 @@ class Sampling(TokenLoop):
 
     def chance(self, seeds, batch):
         if seeds is None:
-            seeds = graph_row_seeds((self.seed or 0) % 2**31, batch)
+            seeds = graph_row_seeds(int(self.seed or 0), batch)
         sample = ops.arange(self.num_sequences, dtype="int32")
         # Numbers far apart for the sequences of one prompt, whose steps count on from there.
         return ops.reshape(seeds[:, None] + sample * 0x01000193, (-1,))

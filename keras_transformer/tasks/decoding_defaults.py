@@ -21,6 +21,7 @@ NAMES = dict(
     no_repeat_ngram_size="no_repeat_ngram_size",
     forced_first_id="forced_bos_token_id",
     forced_last_id="forced_eos_token_id",
+    renormalize="renormalize_logits",
 )
 # Theirs that change what is generated and are not ours, with the value that changes nothing
 FOREIGN = dict(
@@ -32,6 +33,7 @@ FOREIGN = dict(
     sequence_bias=None,
     begin_suppress_tokens=None,
     guidance_scale=1.0,
+    remove_invalid_values=False,
 )
 # Further ones that only a decoder alone does not do: both count its prompt
 FOREIGN_AFTER_PROMPTS = dict(FOREIGN, forced_bos_token_id=None, min_length=0)
@@ -52,6 +54,7 @@ class DecodingDefaults:
         bad_words: what `generation.BadWords` forbids.
         forced_first_id: the first token of every target, such as mBART-50's language; or None.
         forced_last_id: the last token that the limit allows, as in BART; or None.
+        renormalize: whether tokens share what those had that are forbidden, as Marian's padding is.
 
     Raises:
         ValueError: a value is out of its range.
@@ -72,6 +75,7 @@ class DecodingDefaults:
     bad_words: tuple = ()
     forced_first_id: int | None = None
     forced_last_id: int | None = None
+    renormalize: bool = False
 
     def __post_init__(self):
         if self.max_new_tokens is not None:
@@ -93,6 +97,8 @@ class DecodingDefaults:
             found.append(generation.ForcedFirstToken(self.forced_first_id))
         if self.forced_last_id is not None:
             found.append(generation.ForcedLastToken(self.forced_last_id))
+        if self.renormalize:
+            found.append(generation.Renormalize())
         return tuple(found)
 
     def method(self, beam_size=None, length_penalty=None, n_best=1):

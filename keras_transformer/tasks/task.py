@@ -257,8 +257,24 @@ def head_of(folder, base):
             raise ValueError(f"{folder} holds a {others[0].__name__}, not a {base.__name__}.")
     else:
         found = families.get_family(fields.get("model_type")).all_heads
+        refuse_other_head(folder, fields, found, base)
     found = [head for head in found if isinstance(head, type) and issubclass(head, base)]
     return found[0] if found and base not in found else base
+
+
+def refuse_other_head(folder, fields, heads, base):
+    """Refuses a published classifier of another kind, whose weights would fit and mean nothing.
+
+    A checkpoint without a trained head, or with that of pretraining, is taken: it is said there
+    which weights are new.
+    """
+    trained = (models.SequenceClassifier, models.TokenClassifier, models.SpanExtractor)
+    if not issubclass(base, trained):
+        return
+    for name in fields.get("architectures") or ():
+        kinds = [kind for kind, head in heads.items() if head.architecture == name]
+        if any(issubclass(kind, trained) and not issubclass(kind, base) for kind in kinds):
+            raise ValueError(f"{folder} holds a {name}, not a {base.__name__}.")
 
 
 def write_max_length(folder, max_length, usual):

@@ -253,6 +253,21 @@ def test_an_adapter_of_another_model_is_refused_and_nothing_changes(adapter):
     assert set(model_weights(model)) == before
 
 
+def test_an_adapter_takes_the_place_of_another(tmp_path):
+    for name, targets in (("wide", ("query", "value", "outer")), ("narrow", ("query", "value"))):
+        model = small()
+        training.enable_lora(model, 2, targets=targets)
+        checkpoints.save_adapter(trained(model), tmp_path / name)
+    alone, both = small(), small()
+    trainable = len(both.trainable_variables)
+    checkpoints.load_adapter(alone, tmp_path / "narrow")
+    checkpoints.load_adapter(both, tmp_path / "wide")
+    assert np.abs(logits(both) - logits(alone)).max() > 1e-2
+    checkpoints.load_adapter(both, tmp_path / "narrow")
+    np.testing.assert_allclose(logits(both), logits(alone), atol=1e-6)
+    assert len(both.trainable_variables) == trainable
+
+
 def test_another_rank_is_refused(adapter):
     model = small()
     training.enable_lora(model, 2)

@@ -78,6 +78,7 @@ def find(tmp_path):
     config = models.EncoderConfig(**sizes, num_segments=2)
     models.MaskedLM(config).save_pretrained(tmp_path / "served", family="bert")
     (tmp_path / "served" / "pytorch_model.bin").write_bytes(b"pickled")
+    (tmp_path / "served" / "chat_template.jinja").write_text("{{ messages }}")
     hub = type("LocalHub", (Hub,), {"folder": tmp_path / "served"})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -110,7 +111,8 @@ def find(tmp_path):
 
 def test_a_model_is_downloaded_once_and_found_offline(find):
     folder = pathlib.Path(find("some/model"))
-    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+    names = {"config.json", "model.safetensors", "chat_template.jinja"}
+    assert {path.name for path in folder.iterdir()} == names
     assert models.MaskedLM.from_pretrained(folder).config.vocab_size == 11
     assert find("some/model", COMMIT, HF_HUB_OFFLINE="1") == str(folder)
 

@@ -271,6 +271,13 @@ def test_without_an_end_token_all_tokens_come(model):
     assert endless.generate(PROMPTS, STEPS).lengths.tolist() == [[STEPS]] * 4
 
 
+def test_a_class_is_no_method_and_no_prompts_need_no_limits():
+    model = make_lm()
+    with pytest.raises(TypeError, match="method must be Greedy"):
+        model.generate([[5]], 2, Greedy)
+    assert model.generate([], np.zeros(0, "int32")).sequences.shape[0] == 0
+
+
 def test_logits_that_are_not_finite_are_an_error():
     model = make_lm()
     table = model.backbone.token_embedding.embeddings

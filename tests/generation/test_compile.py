@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy_model import ToyModel, greedy_oracle
 
-from keras_transformer import models
+from keras_transformer import models, training
 from keras_transformer.generation import BeamSearch, Greedy, generate, num_programs
 
 SOURCES = [[1, 4, 3], [4, 4, 1, 9, 5], [2, 1]]
@@ -34,6 +34,38 @@ def test_a_program_sees_the_weights_of_the_moment(jit_compile):
     for row, source in enumerate(SOURCES):
         tokens, _ = greedy_oracle(model, source, 9)
         assert second.sequences[row, 0, : len(tokens)].tolist() == tokens
+
+
+def test_a_program_sees_what_became_of_layers():
+    """Low-rank parts, their going, and quantisation are made of other operations."""
+    model, fresh = small_model(), small_model()
+
+    def found():
+        return generate(model, SOURCES, 9, details=True).token_scores
+
+    def expected():
+        fresh.set_weights(model.get_weights())
+        return generate(fresh, SOURCES, 9, details=True).token_scores
+
+    first = found()
+    for each in (model, fresh):
+        training.enable_lora(each, 2, alpha=4.0)
+    for layer in model._flatten_layers():
+        if getattr(layer, "lora_enabled", False):
+            layer.lora_kernel_b.assign(keras.random.normal(layer.lora_kernel_b.shape, seed=3))
+    second = found()
+    assert np.abs(first - second).max() > 1e-2
+    np.testing.assert_allclose(second, expected(), atol=1e-5)
+    for each in (model, fresh):
+        for layer in each._flatten_layers():
+            if getattr(layer, "lora_enabled", False):
+                layer.lora_alpha = 9.0
+    third = found()
+    assert np.abs(third - second).max() > 1e-2
+    np.testing.assert_allclose(third, expected(), atol=1e-5)
+    for each in (model, fresh):
+        training.merge_lora(each)
+    np.testing.assert_allclose(found(), expected(), atol=1e-5)
 
 
 def test_new_lengths_and_batches_rarely_need_a_new_program():

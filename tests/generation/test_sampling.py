@@ -4,7 +4,7 @@ from keras import ops
 from toy_model import ToyModel
 
 from keras_transformer.generation import Sampling, generate, num_programs
-from keras_transformer.generation.chance import graph_row_seeds, row_seeds, uniform
+from keras_transformer.generation.chance import graph_row_seeds, row_seeds, seed_alone, uniform
 
 V = 11
 LOGITS = np.random.default_rng(1).normal(size=V) * 1.5
@@ -91,6 +91,12 @@ def test_seeds_of_rows_are_the_same_in_a_program():
     np.testing.assert_array_equal(ops.convert_to_numpy(graph_row_seeds(7, 5)), expected)
     assert len(set(row_seeds(7, np.arange(999)))) == 999
     assert (row_seeds(7 + 2**32, np.arange(5)) != expected).all()
+    for seed in (-1, -(2**31), 2**31, 2**40 + 7):
+        found = ops.convert_to_numpy(graph_row_seeds(seed, 5))
+        np.testing.assert_array_equal(found, row_seeds(seed, np.arange(5)))
+    seeds = np.array([0, 5, -1, -(2**31), 2**31 - 1], "int32")
+    alone = [row_seeds(int(seed), np.array([0]))[0] for seed in seeds]
+    np.testing.assert_array_equal(ops.convert_to_numpy(seed_alone(seeds)), alone)
 
 
 def test_a_sampled_text_follows_the_model():

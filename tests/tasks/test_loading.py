@@ -47,6 +47,18 @@ def test_saved_equals_loaded(tmp_path):
         assert tasks.EntityTagger.from_pretrained(folder)("a dog") == task("a dog")
 
 
+@pytest.mark.parametrize("task", [tasks.EntityTagger, tasks.QuestionAnswerer])
+def test_a_published_classifier_of_texts_is_no_other_task(task, tmp_path):
+    """Its tensors would fit."""
+    tokenizer = text.WordPieceTokenizer.train([["the dog sat", "a cat"]], vocab_size=27)
+    classifier = models.SequenceClassifier(config(), 2, labels=["NEGATIVE", "POSITIVE"])
+    classifier.save_pretrained(tmp_path, family="bert")
+    tokenizer.save(tmp_path)
+    with pytest.raises(ValueError, match="holds a BertForSequenceClassification, not a"):
+        task.from_pretrained(tmp_path)
+    assert tasks.TextClassifier.from_pretrained(tmp_path).labels == ("NEGATIVE", "POSITIVE")
+
+
 OTHER_STYLES = {
     "gpt2": lambda: models.DecoderClassifier(
         models.DecoderConfig(

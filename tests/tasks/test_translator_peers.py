@@ -64,7 +64,7 @@ FAMILIES = {
         "MarianTokenizer",
         "MarianMTModel",
         dict(WIDTH, eos_token_id=0, pad_last=True),
-        dict(eos_token_id=0, forced_eos_token_id=0, pad_last=True),
+        dict(eos_token_id=0, forced_eos_token_id=0, pad_last=True, renormalize_logits=True),
     ),
     "mbart": (
         "MBartTokenizer",
@@ -96,6 +96,7 @@ FAMILIES = {
             bad_words_ids=[[0]],
             num_beams=4,
             length_penalty=0.6,
+            renormalize_logits=True,
         ),
     ),
 }
