@@ -189,7 +189,10 @@ def keras_model(config):
         return norm(x + layers.Dropout(config.dropout)(y))
 
     def attention(x, context, mask, causal=False):
-        attend = layers.MultiHeadAttention(config.num_heads, config.hidden_dim // config.num_heads)
+        head_dim = config.hidden_dim // config.num_heads
+        attend = layers.MultiHeadAttention(
+            config.num_heads, head_dim, dropout=config.attention_dropout
+        )
         return attend(x, context, attention_mask=mask[:, None, :], use_causal_mask=causal)
 
     def feed_forward(x):

@@ -145,6 +145,7 @@ PRESETS = {
             target="de",
             tokenized=True,
             vocab_size=10_000,
+            attention_dropout=0.1,
             steps_per_epoch=50,  # nearly one pass over the data, of 60 batches
             validate_every=10,
         ),

@@ -1,6 +1,7 @@
 """Layers that `keras.RematScope` can recompute in the backward pass: the same function again."""
 
 import contextlib
+import copy
 
 import keras
 from keras import ops, tree
@@ -8,7 +9,7 @@ from keras.src.backend.common import global_state  # no public access to the con
 
 from keras_transformer.layers.masks import implicit_mask, propagate
 
-CONTEXT, INSIDE = "current_call_ctx", "keras_transformer_recomputed"
+CONTEXT = "current_call_ctx"
 
 
 class Recomputed:
@@ -34,8 +35,6 @@ class Recomputed:
         Arguments of what is recomputed are the tensors of floats among the layer's own, which alone
         have gradients. All else is bound: `training`, ids, masks, and the seed of each generator.
         """
-        if global_state.get_global_attribute(INSIDE):
-            return layer_call
 
         def wrap(*args, **kwargs):
             leaves = tree.flatten((args, kwargs))
@@ -43,22 +42,23 @@ class Recomputed:
             if not places:  # a look-up of ids
                 return layer_call(*args, **kwargs)
             masks = [implicit_mask(leaves[n]) for n in places]
-            generators = seed_generators(self)
+            parts = self._flatten_layers(include_self=False)
+            generators = seed_generators((self, *parts))
             seeds = [generator.state.value * 1 for generator in generators]
-            context, counts = global_state.get_global_attribute(CONTEXT), []
+            context, counts = copy.copy(global_state.get_global_attribute(CONTEXT)), []
 
             def call_with(*tensors):
                 merged = list(leaves)
                 for n, tensor, mask in zip(places, tensors, masks, strict=True):
                     merged[n] = propagate(tensor, mask)
                 args_, kwargs_ = tree.pack_sequence_as((args, kwargs), merged)
-                with attribute(CONTEXT, context), attribute(INSIDE, True):
-                    with drawing(generators, seeds) as draws:
-                        outputs = layer_call(*args_, **kwargs_)
+                with in_context(context), kept(parts), drawing(generators, seeds) as draws:
+                    outputs = layer_call(*args_, **kwargs_)
                 counts[:] = [each.count for each in draws]
                 return outputs
 
-            call = super(Recomputed, self).rematerialized_call(call_with, *args, **kwargs)
+            with kept(parts):  # Keras may compute the size of the outputs here
+                call = super(Recomputed, self).rematerialized_call(call_with, *args, **kwargs)
             if call is call_with:  # the scope's mode leaves this layer out
                 return layer_call(*args, **kwargs)
             outputs = call(*(leaves[n] for n in places))
@@ -99,9 +99,9 @@ class Draws:
         return seed
 
 
-def seed_generators(layer):
-    """Those of a layer and of all its sublayers, each once."""
-    found = (each for part in layer._flatten_layers() for each in part._seed_generators)
+def seed_generators(layers):
+    """Those of layers, each once."""
+    found = (each for layer in layers for each in layer._seed_generators)
     return list({id(generator): generator for generator in found}.values())
 
 
@@ -122,14 +122,30 @@ def drawing(generators, seeds):
 
 
 @contextlib.contextmanager
-def attribute(name, value):
-    """Inside, an attribute of Keras's global state has another value."""
-    before = global_state.get_global_attribute(name)
-    global_state.set_global_attribute(name, value)
+def kept(layers):
+    """Inside, layers are not recomputed by themselves: what is around them is."""
+    modes = [layer._remat_mode for layer in layers]
+    for layer in layers:
+        object.__setattr__(layer, "_remat_mode", None)  # past Keras's tracking of attributes
     try:
         yield
     finally:
-        global_state.set_global_attribute(name, before)
+        for layer, mode in zip(layers, modes, strict=True):
+            object.__setattr__(layer, "_remat_mode", mode)
+
+
+@contextlib.contextmanager
+def in_context(context):
+    """Inside, Keras is in a copy of a call's context, in which sublayers find `training`.
+
+    They write there, too.
+    """
+    before = global_state.get_global_attribute(CONTEXT)
+    global_state.set_global_attribute(CONTEXT, copy.copy(context))
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(CONTEXT, before)
 
 
 def is_float_tensor(leaf):

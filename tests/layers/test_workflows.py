@@ -182,10 +182,22 @@ def test_recomputing_activations_changes_no_loss():
     np.testing.assert_allclose(*histories, rtol=1e-4)
 
 
+class OwnBlock(layers.TransformerEncoderBlock):
+    """With a plain layer of Keras, which finds for itself whether it is training."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.noise = keras.layers.Dropout(0.5, seed=3)
+
+    def call(self, x, **kwargs):
+        return super().call(self.noise(x), **kwargs)
+
+
 @pytest.mark.parametrize("mode", ["full", "larger_than"])
 @pytest.mark.parametrize(
     "make",
     [
+        lambda: OwnBlock(2, 13),
         lambda: layers.TransformerEncoderBlock(2, 13, dropout=0.5, attention_dropout=0.5),
         lambda: layers.MultiHeadSelfAttention(3, dropout=0.5),
         lambda: layers.FeedForward(13, dropout=0.5),
