@@ -1,5 +1,7 @@
 """How the parts of a layer or a model are quantised, as its configuration says it."""
 
+import gc
+
 import keras
 
 
@@ -22,7 +24,11 @@ def quantize_again(layer, found):
     if found is None:
         return
     parts = list(layer._flatten_layers(include_self=False))
-    for part, how in zip(parts, found, strict=True):
-        if how is not None and part.quantization_mode is None:
-            mode, config = how
-            part.quantize(mode, config=keras.saving.deserialize_keras_object(config))
+    gc.freeze()  # Keras collects all garbage after each part, which took most of the time
+    try:
+        for part, how in zip(parts, found, strict=True):
+            if how is not None and part.quantization_mode is None:
+                mode, config = how
+                part.quantize(mode, config=keras.saving.deserialize_keras_object(config))
+    finally:
+        gc.unfreeze()

@@ -19,7 +19,8 @@ from keras_transformer.models import Seq2SeqLM, Transformer
 
 
 def test_a_quantised_model_survives_saving(tmp_path):
-    model, inputs = tiny.model(Seq2SeqLM), tiny.inputs()
+    small = dict(num_encoder_layers=1, num_decoder_layers=1)
+    model, inputs = tiny.model(Seq2SeqLM, **small), tiny.inputs()
     model.quantize("int8")
     expected = to_numpy(model(inputs))
     model.save(tmp_path / "model.keras")
