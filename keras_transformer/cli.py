@@ -2,11 +2,11 @@
 
 import argparse
 import inspect
-import json
 import os
 import sys
 import warnings
-from pathlib import Path
+
+from keras_transformer.cli_lines import as_line, flush, read_items, read_jsonl
 
 EPILOG = """\
 FOLDER is a local folder with a model and its tokenizer, as save_pretrained, a recipe or
@@ -61,8 +61,8 @@ def main(arguments=None):
         with warnings.catch_warnings():
             warnings.showwarning = _show
             options.run(options)
+            flush()
     except BrokenPipeError:  # the reader, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return 130
@@ -166,19 +166,19 @@ def add_settings(command):
 
 def predict(options):
     """Prints the answers."""
-    items = read_items(options)
+    places, items = read_items(options)
     task = load(options)
     settings = given(options, task, ("batch_size", "truncate"))
     keys = ("question", "context") if hasattr(task, "max_question_length") else ("text", "pair")
     firsts = [item.get(keys[0], item.get("text")) for item in items]
     seconds = [item.get(keys[1]) for item in items]
     if any(x is None for x in firsts):
-        raise ValueError(f"line {firsts.index(None) + 1} lacks {keys[0]!r}.")
+        raise ValueError(f"{places[firsts.index(None)]} lacks {keys[0]!r}.")
     arguments = [firsts]
     if keys[1] == "context" or any(x is not None for x in seconds):
         if None in seconds:
             hint = "; --context gives one" if keys[1] == "context" else ""
-            raise ValueError(f"line {seconds.index(None) + 1} lacks {keys[1]!r}{hint}.")
+            raise ValueError(f"{places[seconds.index(None)]} lacks {keys[1]!r}{hint}.")
         arguments.append(seconds)
     try:
         inspect.signature(task.__call__).bind(*arguments)
@@ -186,7 +186,7 @@ def predict(options):
         raise ValueError(f"{type(task).__name__} takes no pairs of texts.") from None
     answers = [as_fields(answer) for answer in task(*arguments, **settings)]
     for item, answer in zip(items, apart(items, answers), strict=True):
-        print(_as_line({**item, **answer}))
+        print(as_line({**item, **answer}))
 
 
 def apart(items, answers):
@@ -231,13 +231,13 @@ def export(options):
 
 def evaluate(options):
     """Prints the scores."""
-    examples = read_jsonl(options.file)
+    examples = [example for _, example in read_jsonl(options.file)]
     task = load(options)
     settings = given(options, task, ("batch_size", "truncate"))
     from keras_transformer.tasks.evaluation import evaluate as scores_of
 
     scores = scores_of(task, examples, **settings).items()
-    print(json.dumps({name: None if x != x else x for name, x in scores}))  # JSON has no NaN
+    print(as_line(dict(scores)))
 
 
 def info(options):
@@ -333,61 +333,6 @@ def with_method(task, settings):
             kept.setdefault("beam_size", generation.BeamSearch.beam_size)
         method = task.decoding.method(n_best=rest.pop("n_best", 1), **kept)
     return {**rest, "method": method}
-
-
-def read_items(options):
-    """The texts that were given, as dictionaries with the keys of their examples."""
-    if bool(options.text) == (options.file is not None):
-        raise ValueError("give either texts or --file.")
-    if options.file is None:
-        items = [{"text": text} for text in options.text]
-    elif options.file.endswith(".jsonl"):
-        items = read_jsonl(options.file)
-    else:
-        items = [{"text": line} for line in _lines(options.file)]
-    for name in ("pair", "context"):
-        if getattr(options, name) is not None:
-            items = [{**item, name: getattr(options, name)} for item in items]
-    if options.context is not None:
-        items = [{"question" if key == "text" else key: x for key, x in item.items()}
-                 for item in items]  # fmt: skip
-    return items
-
-
-def read_jsonl(path):
-    """The objects of a file of JSON lines; blank lines are skipped."""
-    found = []
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        try:
-            item = json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"{path}:{number} is no JSON: {error}") from None
-        if not isinstance(item, dict):
-            raise ValueError(f"{path}:{number} must be an object; got {line[:80]!r}")
-        found.append(item)
-    return found
-
-
-def _lines(path):
-    content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-    try:
-        lines = content.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        number = content[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}:{number} is no UTF-8: {error}") from None
-    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
-
-
-def _as_line(item):
-    """An object as one line of JSON, with escapes where a terminal cannot show it."""
-    line = json.dumps(item, ensure_ascii=False)
-    try:
-        line.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(item)
-    return line
 
 
 def _show(message, *_, **__):

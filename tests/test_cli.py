@@ -1,9 +1,12 @@
 """The command line answers as the tasks do, and says in one line what is wrong."""
 
 import json
+import os
 import pathlib
 import shlex
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -19,6 +22,7 @@ FILES = {
     "number.jsonl": b'{"text": 3, "label": "good"}\n',
     "tags.jsonl": b'{"text": "a dog", "entities": [{"type": "LOC"}]}\n',
     "nothing.jsonl": b"",
+    "gap.jsonl": b'\n\n{"text": "a"}\n\n{"nope": 1}\n',
     "damaged/config.json": b"{",
     "five/config.json": b'{"model_type": "bert", "architectures": 5}',
     "one/config.json": b'{"model_type": "bert", "architectures": "BertForMaskedLM"}',
@@ -221,6 +225,7 @@ def test_a_limit_beyond_the_window_is_the_window(capsys, folders):
         ),
         (["predict", "classifier", "--file", "bad.txt"], "bad.txt:2 is no UTF-8"),
         (["predict", "classifier", "--file", "bad.jsonl"], "bad.jsonl:2 is no JSON"),
+        (["predict", "classifier", "--file", "gap.jsonl"], "gap.jsonl:5 lacks 'text'"),
         (["predict", "classifier", "--file", "number.jsonl"], "texts[0] must be a string, got int"),
         (["predict", "classifier", "a", "--dtype", "float17"], "float17"),
         (["predict", "generator", "a", "--temperature", "2", "--beam-size", "2"], "give one of"),
@@ -325,3 +330,29 @@ def test_export_writes_a_saved_model(capsys, folders, tmp_path):
     assert (code, out) == (0, "") and "TextEmbedder" in err
     mark = json.loads((path / "assets.extra" / "keras_transformer.json").read_text())
     assert mark["task"] == "text-embedding" and mark["max_length"] == 16
+
+
+RUN = "import sys; from keras_transformer.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def in_a_process(folder, *arguments, **options):
+    env = os.environ | {"PYTHONUNBUFFERED": ""}  # as it is where no one sets it
+    command = [sys.executable, "-c", RUN, "predict", str(folder), *arguments]
+    return subprocess.run(command, env=env, stderr=subprocess.PIPE, timeout=300, **options)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_what_cannot_be_written_is_said(folders):
+    with open("/dev/full", "wb") as full:
+        run = in_a_process(folders[0] / "classifier", "a dog", stdout=full)
+    assert run.returncode == 1, run.stderr
+    assert b"keras-transformer: error: [Errno 28]" in run.stderr
+    assert b"Exception ignored" not in run.stderr
+
+
+def test_numbers_that_json_has_not_are_null(capsys, folders, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a dog", "weight": NaN}\n')
+    assert main(["predict", str(folders[0] / "classifier"), "--file", str(path)]) == 0
+    line = capsys.readouterr().out
+    assert "NaN" not in line and json.loads(line)["weight"] is None

@@ -265,6 +265,18 @@ def target(module, parts, rows):
     return module
 
 
+# How A and B began, where that leaves the base model's weights as they are
+STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
+# Fields of peft's that change nothing in what A and B say, or are read here
+HARMLESS = """
+    alpha_pattern auto_mapping base_model_name_or_path ensure_weight_tying eva_config
+    exclude_modules fan_in_fan_out inference_mode init_lora_weights layers_pattern
+    layers_to_transform loftq_config
+    lora_alpha lora_dropout megatron_config megatron_core peft_version qalora_group_size r
+    rank_pattern revision runtime_config target_modules task_type use_rslora
+""".split()
+
+
 def refuse_other_kinds(fields, path):
     """Refuses adapters that are more than A and B of dense layers."""
     plain = dict(
@@ -274,6 +286,16 @@ def refuse_other_kinds(fields, path):
         value = fields.get(name, usual)
         if value != usual and (value or usual):
             raise ValueError(f"{path}: {name}={value!r} is not supported, only {usual!r}")
+    start = fields.get("init_lora_weights", True)
+    if start not in STARTS:
+        raise ValueError(
+            f"{path}: init_lora_weights={start!r} is not supported, since it changes the base "
+            f"model's weights; supported are {', '.join(map(repr, STARTS))}"
+        )
+    unknown = sorted(n for n, x in fields.items() if x and n not in {*plain, *HARMLESS})
+    if unknown:
+        said = ", ".join(f"{name}={fields[name]!r}" for name in unknown)
+        raise ValueError(f"{path}: {said} is not supported, and may change what is computed")
 
 
 def read_parts(tensors, fields, path):

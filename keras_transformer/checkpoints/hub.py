@@ -7,6 +7,11 @@ from keras_transformer.checkpoints.files import sha256_of
 
 # What is downloaded: configuration, tokenizer and safetensors. Neither pickles nor code.
 PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja", "*/config.json")
+# The weights once more, in another form or half-way through a training
+IGNORED = (
+    *("consolidated*.safetensors", "*.fp16.safetensors", "checkpoint-*/*"),
+    *("fp16/*", "original/*", "onnx/*", "openvino/*"),
+)
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -61,7 +66,9 @@ def download(name, revision):
         ) from None
     where = f"{name!r}" if revision is None else f"{name!r} at revision {revision!r}"
     try:
-        folder = huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=PATTERNS)
+        folder = huggingface_hub.snapshot_download(
+            name, revision=revision, allow_patterns=PATTERNS, ignore_patterns=IGNORED
+        )
     except errors.LocalEntryNotFoundError as error:
         reason = f" ({error.__cause__})" if error.__cause__ else ""
         raise FileNotFoundError(
@@ -79,7 +86,7 @@ def download(name, revision):
 
 def check_downloads(folder):
     """Compares weights with their sha256, by which the hub's cache names them."""
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.rglob("*.safetensors")):
         stored = path.resolve()
         if SHA256.fullmatch(stored.name) and sha256_of(stored) != stored.name:
             raise ValueError(

@@ -12,6 +12,14 @@ from keras_transformer.checkpoints.files import write_json
 MODULES, POOLING = "modules.json", "1_Pooling"
 NORMALIZE = "2_Normalize"
 ENCODER_CONFIG = "sentence_bert_config.json"
+# Where the library looks for it, the first that is there
+ENCODER_CONFIGS = (
+    ENCODER_CONFIG,
+    *(
+        f"sentence_{kind}_config.json"
+        for kind in ("roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+    ),
+)
 LIBRARY_CONFIG = "config_sentence_transformers.json"
 POOLING_FLAGS = {
     "first": "pooling_mode_cls_token",
@@ -44,7 +52,7 @@ def read_modules(folder):
     for module in modules:
         kind = str(module.get("type", "")).rsplit(".", 1)[-1]
         place = str(module.get("path", ""))
-        if place and pathlib.PurePath(place).name != place:
+        if place and (pathlib.PurePath(place).name != place or place == ".."):
             raise ValueError(f"{path} names {place!r}; modules must lie in the folder itself")
         if kind == "Transformer":
             encoder = folder / place
@@ -75,8 +83,9 @@ def read_encoding(folder, encoder_folder):
         ValueError: the file is damaged.
     """
     for place in (encoder_folder, folder):
-        path = place / ENCODER_CONFIG
-        if path.is_file():
+        there = (place / name for name in ENCODER_CONFIGS)
+        path = next((path for path in there if path.is_file()), None)
+        if path is not None:
             fields = read_json(path)
             fields = fields if isinstance(fields, dict) else {}
             limit = fields.get("max_seq_length")
@@ -113,6 +122,8 @@ def refuse_default_prompt(folder):
 def read_pooling(path):
     """The pooling that a configuration of sentence-transformers stands for."""
     fields = read_json(path)
+    if not isinstance(fields, dict):
+        raise ValueError(f"{path} must hold an object; received {type(fields).__name__}")
     if isinstance(fields.get("pooling_mode"), str):  # as later releases write it
         names = {"cls": "first", "lasttoken": "last"}
         chosen = [names.get(fields["pooling_mode"], fields["pooling_mode"])]
@@ -160,7 +171,7 @@ def remove_modules(folder):
     """Removes what made a folder one of sentence-transformers before it held another model."""
     if not (folder / MODULES).is_file():
         return
-    for name in (f"{POOLING}/config.json", ENCODER_CONFIG, LIBRARY_CONFIG, MODULES):
+    for name in (f"{POOLING}/config.json", *ENCODER_CONFIGS, LIBRARY_CONFIG, MODULES):
         if (folder / name).is_file():
             (folder / name).unlink()
     for place in (folder / POOLING, folder / NORMALIZE):

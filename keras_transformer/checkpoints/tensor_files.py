@@ -53,12 +53,21 @@ class TensorFiles:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.places = {}
-        for path in self.paths():
-            self.places.update(read_header(path))
+        headers = {path.name: read_header(path) for path in self.paths()}
+        for places in headers.values():
+            self.places.update(places)
         if (self.folder / INDEX).is_file() and not (self.folder / WEIGHTS).is_file():
-            missing = sorted(set(self.index()) - set(self.places))
+            index = self.index()
+            missing = sorted(set(index) - set(self.places))
             if missing:
                 raise ValueError(f"{self.folder / INDEX} names tensors that no file has: {missing}")
+            moved = sorted(name for name, file in index.items() if name not in headers[file])
+            if moved:
+                raise ValueError(
+                    f"{self.folder / INDEX} names tensors that lie in another file: {moved}"
+                )
+            # a tensor may lie in several; the index says where it counts
+            self.places.update({name: headers[file][name] for name, file in index.items()})
 
     def paths(self):
         """The files, each once."""
@@ -66,7 +75,7 @@ class TensorFiles:
             return [self.folder / WEIGHTS]
         if not (self.folder / INDEX).is_file():
             raise_missing(self.folder)
-        names = sorted(set(self.index().values()))
+        names = self.index().values()
         for name in names:
             if not isinstance(name, str) or pathlib.PurePath(name).name != name or "\\" in name:
                 raise ValueError(
@@ -74,7 +83,7 @@ class TensorFiles:
                 )
             if not (self.folder / name).is_file():
                 raise FileNotFoundError(f"{self.folder / name} is missing; {INDEX} names it")
-        return [self.folder / name for name in names]
+        return [self.folder / name for name in sorted(set(names))]
 
     def index(self):
         """{tensor: file} of the index."""

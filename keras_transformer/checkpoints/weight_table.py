@@ -191,7 +191,12 @@ def plan(table, shapes, files, new_head=False):
 def differing_copies(table, names, prefix, rows, files):
     """Problems with output matrices that should be the embedding again, and are others."""
     patterns = [pattern for pattern in table.head.tied if "weight" in pattern]
-    embeddings = {files[name].shape: name for name, row in rows if "embedding" in row.ours[0]}
+    others = ("position", "segment")  # may be of the same shape
+    embeddings = {
+        files[name].shape: name
+        for name, row in rows
+        if "embedding" in row.ours[0] and not any(kind in row.ours[0] for kind in others)
+    }
     found = []
     for modern, name in names.items():
         bare = modern.removeprefix(prefix)

@@ -1,6 +1,7 @@
 """What all batches share: each is a pure function of (data, seed, epoch, step)."""
 
 import functools
+import sys
 
 import keras
 import numpy as np
@@ -13,20 +14,32 @@ class Batches(keras.utils.PyDataset):
 
     On TensorFlow, Keras takes the signature of a data set from its first two items: a length that
     they share is taken as fixed, and the first batch of another length ends the training. So while
-    Keras asks, that is once it has looked at `workers` and until the first epoch begins, these
-    two items are samples that differ in every length in which any two batches do.
+    Keras asks, that is once its adapter has looked at `workers` and until the first epoch begins,
+    these two items are samples that differ in every length in which any two batches do.
     """
 
     _to_sample = frozenset()
+    _is_starting = False  # from the adapter's start to the end of Keras's look at the data
 
     @property
     def workers(self):
+        caller = sys._getframe(1)
+        if caller.f_globals.get("__name__", "").endswith("py_dataset_adapter"):
+            self._start(will_permute=bool(caller.f_locals.get("shuffle")))
+        return super().workers
+
+    def _start(self, will_permute):
+        """Called when `fit`, `evaluate` or `predict` starts; `fit` permutes unless told not to."""
+        del will_permute
+        self._is_starting = True
         if keras.backend.backend() == "tensorflow":
             self._to_sample = frozenset((0, 1))
-        return super().workers
 
     def on_epoch_begin(self):
         self._to_sample = frozenset()
+
+    def on_epoch_end(self):
+        self._is_starting = False
 
     def __getitem__(self, index):
         if index in self._to_sample:
@@ -48,7 +61,7 @@ class EpochBatches(Batches):
 
     def _begin(self):
         self.epoch = 0
-        self._is_last_served = False
+        self._is_last_served = self._has_begun = False
 
     @property
     def num_batches(self):
@@ -74,16 +87,24 @@ class EpochBatches(Batches):
         resumes exactly with `fit(batches.stream(n), steps_per_epoch=..., initial_epoch=...)`.
 
         Returns:
-            `keras.utils.PyDataset` without end (`num_batches` is `None`).
+            `keras.utils.PyDataset` without end (`num_batches` is `None`), of one worker whatever
+            these batches have: of several, Keras loses the batch that it looks at first.
         """
         check_int("start_step", start_step, 0)
         return _Stream(self, start_step)
 
+    def on_epoch_begin(self):
+        super().on_epoch_begin()
+        self._has_begun = True
+
     def on_epoch_end(self):
-        # Keras ends epochs that it did not run, such as a first look at the data to build a model.
-        if self._is_last_served:
+        # Keras ends what is no epoch too: its first look at the data, and a part of an epoch where
+        # `steps_per_epoch` says so. Processes serve from copies, which begin anew with each part.
+        is_over = self._is_last_served or (self.use_multiprocessing and self._has_begun)
+        if is_over and not self._is_starting:
             self.epoch += 1
-        self._is_last_served = False
+        self._is_last_served = self._has_begun = False
+        super().on_epoch_end()
 
     def _item(self, index):
         if index == self.num_batches - 1:

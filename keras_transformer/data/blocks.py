@@ -42,7 +42,7 @@ class PackedBlocks(EpochBatches):
 
     Raises:
         ValueError: fewer than T + 1 tokens in random order or fewer than 2 in any, no array of int,
-            or a number out of its range.
+            or a number out of its range; of tokens, when a batch has one.
 
     Example:
 
@@ -141,11 +141,19 @@ class PackedBlocks(EpochBatches):
         is_real = position < self.num_tokens
         is_real &= (blocks < self._num_blocks)[:, None]  # not the last token by itself
         first, last = position[0, 0], min(position[-1, -1] + 1, self.num_tokens)
-        stretch = np.asarray(self._tokens[first:last], "int32")
+        stretch = _checked(self._tokens[first:last])
         return stretch.take(position - first, mode="clip"), is_real
 
     def _rows(self, starts):
         if isinstance(self._tokens, TokenShards):
             return self._tokens.rows(starts, self.block_length + 1)
         rows = self._tokens[starts[:, None] + np.arange(self.block_length + 1)]
-        return rows.astype("int32")  # labels of -100 do not fit into what is stored
+        return _checked(rows)
+
+
+def _checked(tokens):
+    """Stored tokens as int32, into which labels of -100 fit too; larger than it are refused."""
+    if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < 2**31:
+        wrong = tokens[(tokens < 0) | (tokens >= 2**31)][0]
+        raise ValueError(f"tokens must be 0 to 2**31 - 1; got {wrong}")
+    return tokens.astype("int32")

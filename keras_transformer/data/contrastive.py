@@ -3,6 +3,8 @@
 Letters: P pairs or triples of a batch, K sides (2 or 3), L length.
 """
 
+import hashlib
+
 import numpy as np
 
 from keras_transformer.data.batches import PlannedBatches, check_int, check_share
@@ -79,7 +81,7 @@ class ContrastiveBatches(PlannedBatches):
             check_lengths(side.lengths, max_length, None, where)
         number = {}
         self._texts = np.array(
-            [[number.setdefault(tuple(text), len(number)) for text in side] for side in sides],
+            [[number.setdefault(key, len(number)) for key in _keys(side)] for side in self._sides],
             "int32",
         )  # (K, N)
         lengths = np.max([side.lengths for side in self._sides], axis=0)
@@ -113,3 +115,10 @@ class ContrastiveBatches(PlannedBatches):
         y[:, : len(records)] = self._texts[:, records]
         ids = np.where(mask, ids, self.pad_id).astype("int32")
         return {"token_ids": ids, "padding_mask": mask}, y.ravel()
+
+
+def _keys(tokens):
+    """16 bytes for each text, the same for the same tokens alone."""
+    for start, length in zip(tokens.starts, tokens.lengths, strict=True):
+        text = tokens.ids[start : start + length].tobytes()
+        yield hashlib.blake2b(text, digest_size=16).digest()

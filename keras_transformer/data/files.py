@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import tempfile
+import secrets
 
 
 @contextlib.contextmanager
@@ -18,16 +18,16 @@ def replacing(path):
     path = os.path.abspath(path)
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
-    descriptor, beside = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+    beside = os.path.join(folder, f".{name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(beside, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(beside, 0o644)  # mkstemp makes files for their owner alone
         os.replace(beside, path)
     except BaseException as error:
-        os.unlink(beside)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
         if type(error) is OSError and error.filename is None:  # a failed write does not say where
             raise OSError(error.errno, error.strerror, path) from error
         raise

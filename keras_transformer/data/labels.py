@@ -1,6 +1,7 @@
 """The vocabulary of labels: names to ids and back."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -58,11 +59,16 @@ class Labels:
         Returns:
             `Labels`.
 
+        Raises:
+            TypeError: one str in place of a list, or a value that is neither.
+
         Example:
 
         >>> Labels.of(["b", "a", "b"]).names, Labels.of([["10", "9"], []]).names
         (('a', 'b'), ('9', '10'))
         """
+        if isinstance(values, str):
+            raise TypeError(f"values must be a list of str; got the one str {values!r}")
         found = set(_flatten(values))
         if all(name.removeprefix("-").isdecimal() for name in found):
             return cls(tuple(sorted(found, key=lambda name: (int(name), name))))
@@ -131,6 +137,7 @@ class Labels:
 
         Raises:
             ValueError: see `id`.
+            TypeError: one str in place of a list.
 
         Example:
 
@@ -139,6 +146,9 @@ class Labels:
         """
         indicators = np.zeros((len(name_lists), len(self)), "float32")
         for n, names in enumerate(name_lists):
+            if isinstance(names, str):
+                start = f"{where(n)}: " if where else ""
+                raise TypeError(f"{start}name_lists must hold lists of str; got {names!r}")
             for name in names:
                 indicators[n, self.id(name, where and _Where(where, n))] = 1.0
         return indicators
@@ -186,5 +196,7 @@ def _flatten(values):
     for value in values:
         if isinstance(value, str):
             yield value
-        else:
+        elif isinstance(value, Iterable) and not isinstance(value, bytes | dict):
             yield from _flatten(value)
+        else:
+            raise TypeError(f"values must be str, or lists of str; got {value!r}")

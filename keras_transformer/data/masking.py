@@ -69,6 +69,7 @@ class Masking:
     ends_word: np.ndarray | None = None
 
     def __post_init__(self):
+        object.__setattr__(self, "special_ids", tuple(self.special_ids))
         for name, ids in (("mask_id", [self.mask_id]), ("special_ids", self.special_ids)):
             for id in ids:
                 if not 0 <= id < self.vocab_size:
@@ -105,6 +106,12 @@ class Masking:
         if wrong.any():
             raise ValueError(
                 f"token_ids must be 0 to {self.vocab_size - 1}; got {token_ids[wrong][0]}"
+            )
+        padding_mask = np.asarray(padding_mask, bool)
+        if padding_mask.shape != token_ids.shape:
+            raise ValueError(
+                f"padding_mask must have the shape of token_ids, {token_ids.shape}; "
+                f"got {padding_mask.shape}"
             )
         candidate = padding_mask & ~self._is_special[token_ids]  # (R, L)
         number = np.maximum(1, np.rint(self.rate * padding_mask.sum(1))).astype(int)  # (R,)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_transformer.data.batches import IGNORED, check_int
+from keras_transformer.data.records import flatten
 
 
 class PackedRecords(NamedTuple):
@@ -43,7 +44,8 @@ def pack_records(ids, token_labels, length, where=None):
         `PackedRecords`.
 
     Raises:
-        ValueError: naming the record: it is longer than a row, or has not as many labels as tokens.
+        ValueError: naming the record: it is longer than a row, has not as many labels as tokens, or
+            holds what is no id.
 
     Example:
 
@@ -57,6 +59,8 @@ def pack_records(ids, token_labels, length, where=None):
         raise ValueError(
             f"token_labels must be as many as ids; got {len(token_labels)} for {len(ids)} records"
         )
+    flatten("ids", ids, where)
+    flatten("token_labels", token_labels, where)
     for n, (own, labels) in enumerate(zip(ids, token_labels, strict=True)):
         if len(own) > length:
             raise ValueError(f"{where(n)}: {len(own)} tokens, a row has {length}")
@@ -92,12 +96,13 @@ def next_tokens(ids, is_learned):
     >>> inputs.tolist(), labels.tolist()
     ([5, 6, 7], [-100, 7, 3])
     """
-    ids, is_learned = np.asarray(ids, "int32"), np.asarray(is_learned, bool)
+    ids, is_learned = np.asarray(ids), np.asarray(is_learned, bool)
     if ids.ndim != 1 or ids.shape != is_learned.shape or len(ids) < 2:
         raise ValueError(
             "ids and is_learned must have the same length of at least 2; "
             f"got shapes {ids.shape} and {is_learned.shape}"
         )
+    ids = flatten("ids", [ids], lambda n: "next_tokens").ids
     return ids[:-1], np.where(is_learned[1:], ids[1:], IGNORED).astype("int32")
 
 

@@ -103,9 +103,10 @@ def iter_lines(path, keep_ends=False):
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"no such file: {path}")
+        why = " (it is a folder)" if os.path.isdir(path) else ""
+        raise FileNotFoundError(f"no such file: {path}{why}")
     try:
-        with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
+        with (gzip.open if path.lower().endswith(".gz") else open)(path, "rb") as file:
             for n, line in enumerate(file, 1):  # binary files are split at line feeds alone
                 if n == 1:
                     line = line.removeprefix(b"\xef\xbb\xbf")

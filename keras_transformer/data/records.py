@@ -103,10 +103,14 @@ class RecordBatches(PlannedBatches):
         if labels is not None:
             labels = _array("labels", labels, len(lengths))
             self._labels = labels.astype("float32" if labels.dtype.kind == "f" else "int32")
+            if labels.dtype.kind != "f" and (self._labels != labels).any():
+                raise ValueError(f"labels must fit int32; got {labels[self._labels != labels][0]}")
         if weights is not None:
             self._weights = _array("weights", weights, len(lengths)).astype("float32")
             if self._weights.ndim != 1:
                 raise ValueError(f"weights must be (N,); got shape {self._weights.shape}")
+            if (self._weights < 0).any():
+                raise ValueError(f"weights must be 0 or more; got {self._weights.min()}")
         self._token_labels = _like(lengths, "token_labels", token_labels, where)
         self._label_weights = _weights_of(self._token_labels, label_weights)
         self._segments = _like(lengths, "segment_ids", segment_ids, where)
@@ -116,6 +120,13 @@ class RecordBatches(PlannedBatches):
         self._begin(plan)
 
     # What an epoch holds
+
+    @property
+    def has_token_labels(self):
+        """Whether y are labels of tokens; `None` where a subclass says what y is."""
+        if self._labels is None and self._token_labels is None:
+            return None
+        return self._token_labels is not None
 
     @property
     def num_records(self):
@@ -253,6 +264,9 @@ def _array(name, values, num_records):
             f"{name} must be numbers, one for each of the {num_records} records; "
             f"got shape {array.shape} of {array.dtype}"
         )
+    if not np.isfinite(array).all():
+        n = np.argwhere(~np.isfinite(array))[0][0]
+        raise ValueError(f"{name} must be finite; got {values[n]} for record {n}")
     return array
 
 

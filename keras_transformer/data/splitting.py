@@ -15,7 +15,7 @@ def hold_out(records, share=0.1, seed=0):
 
     Args:
         records: what a reader gave: `Table`, `TaggedText`, `SpanText`, `ParallelText`,
-            `TextTriples` or `Conversations`; or a list.
+            `TextTriples` or `Conversations`; or a list, or what can be made one, as an iterator.
         share: of the records to hold out, more than 0 and less than 1; rounded to at least one.
         seed: int of 0 or more.
 
@@ -34,6 +34,8 @@ def hold_out(records, share=0.1, seed=0):
     check_int("seed", seed, 0)
     if not 0 < share < 1:
         raise ValueError(f"share must be more than 0 and less than 1; got {share!r}")
+    if not hasattr(records, "__len__"):
+        records = list(records)
     number = len(records)
     if number < 2:
         raise ValueError(f"records must be at least 2 to hold some of them out; got {number}")

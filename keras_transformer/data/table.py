@@ -295,8 +295,7 @@ def _wanted(columns):
 
 
 def _format_of(path):
-    name = path.removesuffix(".gz")
-    suffix = os.path.splitext(name)[1].lower()
+    suffix = os.path.splitext(path.lower().removesuffix(".gz"))[1]
     if suffix not in FORMATS:
         raise ValueError(
             f"{path}: cannot tell the format from the name; expected one of {', '.join(FORMATS)}, "

@@ -132,7 +132,7 @@ def read_conll(path, token_column=0, tag_column=-1, scheme=None):
     sentences, sentence = [], []
     is_tabbed = width = first = None
     for n, line in enumerate(iter_lines(path), 1):
-        if not line.strip(" \t") or line.startswith(DOCSTART):
+        if not line.strip(" \t") or _is_document_start(line, token_column):
             if sentence:
                 sentences.append(sentence)
             sentence = []
@@ -215,6 +215,15 @@ def read_spans(path, text_key="text", spans_key="spans"):
     if not texts:
         raise ValueError(f"{path}: no texts, the file is blank")
     return SpanText(path, texts, spans, lines)
+
+
+def _is_document_start(line, token_column):
+    if DOCSTART not in line:
+        return False
+    columns = line.split("\t") if "\t" in line else line.split()
+    if columns[0] == DOCSTART:
+        return True
+    return DOCSTART in columns and columns.index(DOCSTART) == token_column % len(columns)
 
 
 def _columns(sentence):

@@ -10,6 +10,7 @@
 A tag is "O" or a prefix, a hyphen and a label: "B-LOC". A bare prefix has the label "".
 """
 
+import bisect
 import functools
 from typing import NamedTuple
 
@@ -219,17 +220,20 @@ def align_spans(spans, offsets):
     >>> align_spans([Span("LOC", 5, 13)], [(0, 0), (0, 4), (5, 8), (9, 12), (12, 13), (0, 0)])
     [Span(label='LOC', start=2, end=5)]
     """
+    places = [(a, b, i) for i, (a, b) in enumerate(offsets) if a < b]
     aligned = []
     for label, start, end in sorted(spans, key=lambda span: span[1]):
-        touched = [i for i, (a, b) in enumerate(offsets) if a < b and a < end and start < b]
-        if not touched:
+        first = bisect.bisect_right(places, start, key=lambda place: place[1])
+        behind = bisect.bisect_left(places, end, key=lambda place: place[0])
+        if first >= behind:
             continue
-        if aligned and aligned[-1].end > touched[0]:
+        first, last = places[first][2], places[behind - 1][2]
+        if aligned and aligned[-1].end > first:
             raise ValueError(
-                f"token {touched[0]}, characters {tuple(offsets[touched[0]])}, is in two spans: "
+                f"token {first}, characters {tuple(offsets[first])}, is in two spans: "
                 f"{aligned[-1].label!r} and {label!r}"
             )
-        aligned.append(Span(label, touched[0], touched[-1] + 1))
+        aligned.append(Span(label, first, last + 1))
     return aligned
 
 

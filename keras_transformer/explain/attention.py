@@ -61,7 +61,7 @@ def attention_heatmap(
     inner_high = down * high + (down - 1) * (top + 16)
     figure = go.Figure(
         layout=plots.layout(
-            title={"text": _plain(title), "x": 0, "xref": "container", "pad": {"l": 8}}
+            title={"text": plots.plain(title), "x": 0, "xref": "container", "pad": {"l": 8}}
             if title
             else None,
             width=left + inner_wide + right,
@@ -83,7 +83,9 @@ def attention_heatmap(
                 xaxis=f"x{number}",
                 yaxis=f"y{number}",
                 # Positions, not words, are the coordinates: a word that occurs twice has two rows.
-                customdata=[[f"{row} → {column}" for column in columns] for row in rows],
+                customdata=[
+                    [plots.plain(f"{row} → {column}") for column in columns] for row in rows
+                ],
                 hovertemplate="%{customdata}: %{z:.2f}<extra></extra>",
             )
         )
@@ -93,7 +95,7 @@ def attention_heatmap(
         axis |= {"ticks": "outside", "ticklen": 4, "tickcolor": "rgba(0,0,0,0)"}
         figure.layout[f"xaxis{number}"] = axis | {
             "tickvals": list(range(len(columns))),
-            "ticktext": [_plain(word) for word in columns],
+            "ticktext": [plots.plain(word) for word in columns],
             "domain": [x, min(1.0, x + wide / inner_wide)],
             "anchor": f"y{number}",
             "side": "top",
@@ -101,7 +103,7 @@ def attention_heatmap(
         }
         figure.layout[f"yaxis{number}"] = axis | {
             "tickvals": list(range(len(rows))),
-            "ticktext": [_plain(word) for word in rows],
+            "ticktext": [plots.plain(word) for word in rows],
             "domain": [max(0.0, y - high / inner_high), y],
             "anchor": f"x{number}",
             "autorange": "reversed",
@@ -200,8 +202,3 @@ def _words(pieces: Sequence[str], mark: str) -> tuple[list[int], list[str]]:
 def _pixels(word: str) -> int:
     """About the width of a word at 13 pixels; Chinese and Japanese letters are twice as wide."""
     return round(sum(13 if unicodedata.east_asian_width(c) in "WF" else 7.5 for c in word))
-
-
-def _plain(word: str) -> str:
-    """Text that plotly shows as it is: it would take <b> and the like for markup."""
-    return word.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") or " "

@@ -82,7 +82,7 @@ def confusion_heatmap(matrix, labels: Sequence[str]):
     else:
         shown = np.arange(len(labels))
     shares = matrix[shown] / np.maximum(matrix[shown].sum(axis=1, keepdims=True), 1)
-    names = [labels[i] for i in shown]
+    names = [plots.plain(labels[i]) for i in shown]
     go = plots.graph_objects()
     axis = {"type": "category", "automargin": True, "showgrid": False, "tickvals": names}
     return go.Figure(

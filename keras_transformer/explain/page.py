@@ -155,7 +155,7 @@ def page(title: str, summary: str, sections: list[tuple[str, str]], figures: lis
     for number, (heading, body) in enumerate(sections):
         parts.append(
             f'<section id="section-{number}" aria-labelledby="heading-{number}">\n'
-            f'<h2 id="heading-{number}">{escape(heading)}</h2>\n{body}\n</section>'
+            f'<h2 id="heading-{number}" dir="auto">{escape(heading)}</h2>\n{body}\n</section>'
         )
     links = "".join(
         f'<li><a href="#section-{number}">{escape(heading)}</a></li>'
@@ -176,7 +176,7 @@ def page(title: str, summary: str, sections: list[tuple[str, str]], figures: lis
 <body>
 <a class="skip" href="#main">Skip to the report</a>
 <header>
-<h1>{escape(title)}</h1>
+<h1 dir="auto">{escape(title)}</h1>
 {lead}
 {contents}
 </header>

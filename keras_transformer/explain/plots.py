@@ -29,3 +29,8 @@ def layout(**settings) -> dict:
         "margin": {"l": 60, "r": 16, "t": 16, "b": 48},
         **settings,
     }
+
+
+def plain(text: str) -> str:
+    """Text that plotly shows as it is: it would take <b> and the like for markup."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") or " "

@@ -84,7 +84,7 @@ class Report:
 
     def add_text(self, heading: str, *paragraphs: str) -> None:
         """Paragraphs of plain text."""
-        self._add(heading, "".join(f"<p>{escape(text)}</p>" for text in paragraphs))
+        self._add(heading, "".join(f'<p dir="auto">{escape(text)}</p>' for text in paragraphs))
 
     def add_curves(self, metrics, heading: str = "Learning curves") -> None:
         """One chart per metric of a run, training and validation together.
@@ -187,7 +187,7 @@ class Report:
             for row, weights, best in zip(rows, mean, mean.argmax(axis=1), strict=True)
         )
         label = f"Heatmap of attention weights. {title}".strip()
-        caption = f"<h3>{escape(title)}</h3>" if title else ""
+        caption = f'<h3 dir="auto">{escape(title)}</h3>' if title else ""
         if not self.sections or self.sections[-1].heading != heading:
             note = "Rows attend to columns: the stronger the colour, the more."
             before = f'<p class="soft">{note}</p><div class="maps">'
@@ -263,7 +263,8 @@ class Report:
         """Names and values, such as the settings of a run."""
         pairs = facts.items() if isinstance(facts, Mapping) else facts
         rows = "".join(
-            f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+            f'<tr><th scope="row" dir="auto">{escape(name)}</th>'
+            f'<td dir="auto">{escape(value)}</td></tr>'
             for name, value in pairs
         )
         self._add(

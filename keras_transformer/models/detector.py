@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_transformer.layers.feed_forward import get_activation
+from keras_transformer.layers.masks import implicit_mask, propagate
 from keras_transformer.models.encoder import TransformerEncoder
 from keras_transformer.models.head import Head
 
@@ -51,7 +52,8 @@ class ReplacedTokenDetector(Head):
 
     def call(self, inputs, training=None):
         hidden = self.backbone(inputs, training=training)
-        return ops.squeeze(self.replaced(self.transform(hidden)), axis=-1)
+        logits = ops.squeeze(self.replaced(self.transform(hidden)), axis=-1)
+        return propagate(logits, implicit_mask(hidden))
 
     def default_loss(self):
         from keras_transformer import training

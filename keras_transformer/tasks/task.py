@@ -369,7 +369,8 @@ def two_lists(first, second, names):
 def progress_bar(progress, num_texts, num_batches):
     """A bar where it is asked for, or, with `progress=None`, on a terminal for long work."""
     if progress is None:
-        progress = sys.stdout.isatty() and num_batches >= BATCHES_WORTH_A_BAR
+        is_seen = sys.stdout is not None and sys.stdout.isatty()
+        progress = is_seen and num_batches >= BATCHES_WORTH_A_BAR
     return keras.utils.Progbar(num_texts, unit_name="text") if progress and num_texts else None
 
 

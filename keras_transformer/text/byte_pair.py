@@ -7,7 +7,8 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from keras_transformer.text import files
-from keras_transformer.text.engine import EngineTokenizer, add_declared_tokens
+from keras_transformer.text.engine import EngineTokenizer, add_declared_tokens, check_class
+from keras_transformer.text.settings import token_text
 from keras_transformer.text.tokenizer import clean
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
@@ -78,6 +79,7 @@ STYLES = {
 # The style of a folder without tokenizer.json, by the start of its tokenizer_class.
 CLASSES = {
     "GPT2": "gpt2",
+    "CodeGen": "gpt2",
     "Roberta": "roberta",
     "Longformer": "roberta",
     "Bart": "bart",
@@ -149,6 +151,8 @@ class BytePairTokenizer(EngineTokenizer):
         chosen = STYLES[style]
         if add_prefix_space and chosen.pattern is not None:
             raise ValueError(f"add_prefix_space=True is not possible with style={style!r}.")
+        if isinstance(special_tokens, str):
+            raise TypeError(f"special_tokens must be a list; got {special_tokens!r}")
         special = list(dict.fromkeys([*chosen.tokens.values(), *chosen.extra, *special_tokens]))
         least = len(special) + 256
         if isinstance(vocab_size, bool) or not isinstance(vocab_size, int) or vocab_size < least:
@@ -189,6 +193,7 @@ class BytePairTokenizer(EngineTokenizer):
                 f"{folder} has no {files.TOKENIZER}, and not both of {VOCABULARY} and {MERGES}: "
                 f"{' and '.join(missing)} is not there."
             )
+        check_class(settings, folder, lambda kind: any(map(kind.startswith, CLASSES)))
         vocabulary = files.read_json_object(folder / VOCABULARY)
         merges = _read_merges(folder / MERGES)
         style = STYLES[_style_name(settings, vocabulary)]
@@ -206,6 +211,8 @@ class BytePairTokenizer(EngineTokenizer):
         special = [token for token in style.tokens.values() if token in vocabulary]
         engine.add_special_tokens([_special(token) for token in special])
         _set_template(engine, style, prefix)
+        if style is STYLES["gpt2"] and settings.get("add_bos_token"):  # as OPT has it
+            _put_first(engine, token_text(settings["bos_token"]))
         return engine
 
     def _vocabulary_files(self):
@@ -271,6 +278,16 @@ def _set_template(engine, style, add_prefix_space):
             single=style.single, pair=style.pair, special_tokens=[(bos, engine.token_to_id(bos))]
         )
         engine.post_processor = processors.Sequence([trim, template])
+
+
+def _put_first(engine, token):
+    """Puts a special token before each text."""
+    template = processors.TemplateProcessing(
+        single=f"{token} $A",
+        pair=f"{token} $A {token} $B",
+        special_tokens=[(token, engine.token_to_id(token))],
+    )
+    engine.post_processor = processors.Sequence([engine.post_processor, template])
 
 
 def _set_prefix(engine, wanted):

@@ -91,6 +91,8 @@ class JinjaChatTemplate:
     Args:
         source: the template.
         bos, eos: what it finds as `bos_token` and `eos_token`.
+        adds_bos: whether the tokenizer puts its `bos_id` before a text itself: then the `bos` that
+            a rendered text begins with is left out, and no other.
         today: the `datetime.date` that `strftime_now` writes, which some templates tell the model;
             by default that of the call.
 
@@ -106,7 +108,7 @@ class JinjaChatTemplate:
     '[1 + 1?][2]'
     """
 
-    def __init__(self, source, bos="", eos="", today=None):
+    def __init__(self, source, bos="", eos="", today=None, adds_bos=False):
         try:
             import jinja2
             import jinja2.sandbox
@@ -130,6 +132,7 @@ class JinjaChatTemplate:
         except jinja2.TemplateError as error:
             raise ValueError(f"the chat template is no valid Jinja: {error}") from None
         self._tokens = {"bos_token": bos, "eos_token": eos}
+        self._left_out = bos if adds_bos else ""
 
     def render(self, messages, prompt=False):
         """As `ChatTemplate.render`.
@@ -139,9 +142,10 @@ class JinjaChatTemplate:
         """
         told = [{"role": message.role, "content": message.content} for message in messages]
         try:
-            return self._template.render(
+            text = self._template.render(
                 messages=told, add_generation_prompt=prompt, tools=None, **self._tokens
             )
+            return text.removeprefix(self._left_out)
         except (self._error, TypeError, ValueError) as error:
             raise ValueError(f"the chat template refuses these messages: {error}") from None
 
@@ -227,8 +231,8 @@ def read_chat_template(folder, tokenizer, today=None):
 
     Args:
         folder: with `chat_template.jinja`, or `chat_template` in `tokenizer_config.json`.
-        tokenizer: the folder's; where it puts its `bos_id` before a text itself, the template's
-            `bos_token` is nothing.
+        tokenizer: the folder's; where it puts its `bos_id` before a text itself, the template
+            does not write it there once more.
         today: as in `JinjaChatTemplate`; give a date where a template must not change overnight.
 
     Raises:
@@ -251,8 +255,8 @@ def read_chat_template(folder, tokenizer, today=None):
         source = {each.get("name"): each.get("template") for each in source}.get("default")
     if not isinstance(source, str) or not source:
         return None
-    bos = "" if tokenizer.bos_id in _before(tokenizer) else _name(tokenizer, tokenizer.bos_id)
-    return JinjaChatTemplate(source, bos, _name(tokenizer, tokenizer.eos_id), today)
+    bos, eos = (_name(tokenizer, id) for id in (tokenizer.bos_id, tokenizer.eos_id))
+    return JinjaChatTemplate(source, bos, eos, today, tokenizer.bos_id in _before(tokenizer))
 
 
 def _before(tokenizer):

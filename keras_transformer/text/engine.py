@@ -32,6 +32,10 @@ USUAL_NAMES = {
 }
 
 
+# Classes that say nothing of how a vocabulary's files are read
+GENERAL = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
+
+
 class EngineTokenizer(Tokenizer):
     """A tokenizer that the `tokenizers` library runs, as a `tokenizer.json` defines it.
 
@@ -162,6 +166,8 @@ class EngineTokenizer(Tokenizer):
             raise ValueError(f"{name} has a {kind} model; {type(self).__name__} is {self.MODEL}.")
         engine.no_padding()
         engine.no_truncation()
+        # special tokens that a text spells are text then
+        engine.encode_special_tokens = settings.get("split_special_tokens") is True
         self._engine, self._definition = engine, None
         self._settings = {k: v for k, v in settings.items() if k != DECODER}
         self._vocab_size = max(engine.get_vocab().values(), default=-1) + 1
@@ -180,6 +186,27 @@ class EngineTokenizer(Tokenizer):
 
     def __setstate__(self, config):
         self.__init__(**config)
+
+
+def check_class(settings, folder, is_known):
+    """Refuses a folder without `tokenizer.json` whose files another kind of tokenizer reads.
+
+    Args:
+        settings: of the folder; without `tokenizer_class` that of its `config.json` counts.
+        folder: the folder.
+        is_known: whether a class reads these files as we do.
+
+    Raises:
+        ValueError: the class is another one.
+    """
+    kind = settings.get("tokenizer_class")
+    if kind is None and (folder / "config.json").is_file():
+        kind = files.read_json_object(folder / "config.json").get("tokenizer_class")
+    if kind is not None and kind not in GENERAL and not is_known(kind):
+        raise ValueError(
+            f"{folder} names a {kind}, whose vocabulary without {files.TOKENIZER} is not read: "
+            f"save it with transformers as a fast tokenizer, which writes {files.TOKENIZER}."
+        )
 
 
 def template_of(engine) -> Template:
@@ -227,8 +254,11 @@ def add_named_tokens(engine, settings) -> dict:
     named = {_key(role): settings.get(_key(role)) for role in ROLES}
     if not any(named.values()):
         named = _usual(engine)
-    extra = next(filter(None, map(settings.get, EXTRA)), [])
-    for token in [*named.values(), *(extra.values() if isinstance(extra, dict) else extra)]:
+    tokens = [*named.values()]
+    for key in EXTRA:
+        extra = settings.get(key) or []
+        tokens += extra.values() if isinstance(extra, dict) else extra
+    for token in tokens:
         if token and token_text(token) not in known:
             engine.add_special_tokens([_added(token)])
     return settings | {key: token_text(token) for key, token in named.items() if token}

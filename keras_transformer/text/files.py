@@ -3,7 +3,7 @@
 import gzip
 import json
 import os
-import tempfile
+import secrets
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -69,16 +69,15 @@ def read_json_object(path) -> dict:
 def write_atomically(path, content: bytes) -> Path:
     """Replaces a file in one step: what was there before stays until the new one is whole."""
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's is for the owner alone
         os.replace(temporary, path)
     except BaseException as error:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:  # such as a full disk
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise

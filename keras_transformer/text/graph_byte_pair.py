@@ -76,7 +76,9 @@ class GraphBytePairTokenizer(tf.Module):
         self._classes = tf.constant(character_classes(ignore_case))
         self._normalize = _read_normalizer(definition["normalizer"], definition["added_tokens"])
         self._trims = _read_trims(definition["post_processor"])
-        self._added = AddedTokens(definition["added_tokens"])
+        split = tokenizer.engine.encode_special_tokens
+        added = [t for t in definition["added_tokens"] if not (split and t["special"])]
+        self._added = AddedTokens(added)
         self._known = _known_words(tokenizer.engine.model, vocabulary)
         pairs = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
         self._merges = Merges(

@@ -60,7 +60,9 @@ class GraphWordPieceTokenizer(tf.Module):
         self._classes = CodePointTable(bert_classes(), beyond=ALONE)
         added = engine.get_added_tokens_decoder()
         self._added_ids = tf.constant(list(added) or [0], tf.int32)
-        self._verbatim, self._normalized = _added_tokens(engine, added)
+        split = engine.encode_special_tokens
+        found = {id: token for id, token in added.items() if not (split and token.special)}
+        self._verbatim, self._normalized = _added_tokens(engine, found)
         self._max_chars = engine.model.max_input_chars_per_word
         pieces = {p: i for p, i in engine.get_vocab(with_added_tokens=False).items() if p}
         self._placeholder = _unused_character([*pieces, *(t.content for t in added.values())])

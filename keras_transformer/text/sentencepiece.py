@@ -366,7 +366,8 @@ class SentencePieceTokenizer(Tokenizer):
         keeps_spaces = bool(processor.encode("  "))
         if words or keeps_spaces or any(token.id not in own for token in layout.added):
             self.spelled = [name.replace(SPACE, " ").encode("utf-8") for name in self._names]
-            self.spelled[self.unk_id] = UNKNOWN.encode("utf-8")
+            if self.unk_id >= 0:
+                self.spelled[self.unk_id] = UNKNOWN.encode("utf-8")
             for i in filter(processor.is_byte, range(size)):
                 self.spelled[layout.piece_ids[i]] = bytes([int(pieces[i][3:5], 16)])
 

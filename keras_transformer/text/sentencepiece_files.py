@@ -48,7 +48,11 @@ def read_folder(folder) -> tuple[Path, bytes, dict]:
     others = [family.file_name, *MODEL_FILES]
     path = next((folder / name for name in others if (folder / name).is_file()), path)
     if not path.is_file() and content is not None:
-        return definition, model_from_json(content, settings), {"settings": settings}
+        try:
+            return definition, model_from_json(content, settings), {"settings": settings}
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            told = str(error) if type(error) is ValueError else repr(error)
+            raise ValueError(f"{definition} is damaged or of another kind: {told}") from error
     arguments = {"settings": settings}
     if family.file_name == "source.spm":
         arguments["words"] = _read_words(folder / WORDS)

@@ -85,6 +85,25 @@ def renumbered(proto: bytes, piece_ids) -> bytes:
     return b"".join([*(found[id] for id in sorted(found)), *others])
 
 
+def rounded(proto: bytes) -> bytes:
+    """The serialized model with scores that are multiples of 1 / 1024.
+
+    Sums of them are exact in float32, so that whoever adds them in whatever order cuts alike:
+    SentencePiece here, tensorflow-text in graphs.
+    """
+    found = []
+    for number, content in _fields(proto):
+        if number == 1:
+            (size, start) = _read_varint(content, 1)  # the piece's text, then its score
+            at = start + size
+            if content[at : at + 1] == b"\x15":
+                (score,) = struct.unpack("<f", content[at + 1 : at + 5])
+                score = struct.pack("<f", round(score * 1024) / 1024)
+                content = content[: at + 1] + score + content[at + 5 :]
+        found.append(_field(number, content))
+    return b"".join(found)
+
+
 def _fields(content):
     """The fields of a protocol buffer that holds no plain numbers, as (number, bytes)."""
     at = 0

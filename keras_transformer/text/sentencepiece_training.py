@@ -6,6 +6,7 @@ import re
 import sentencepiece
 
 from keras_transformer.text import files
+from keras_transformer.text.sentencepiece_proto import rounded
 from keras_transformer.text.tokenizer import clean
 
 MODEL_TYPES = ("bpe", "unigram")
@@ -25,6 +26,8 @@ def train_model(
 ) -> bytes:
     """The serialized model that `SentencePieceTokenizer.train` learns."""
     _check_settings(vocab_size, model_type, character_coverage, normalization)
+    if isinstance(user_defined_symbols, str):
+        raise TypeError(f"user_defined_symbols must be a list; got {user_defined_symbols!r}")
     lines = [clean(line) for line in files.read_lines(sources) if line.strip()]
     if not lines:
         raise ValueError("sources has no text to train on: every line is blank.")
@@ -50,7 +53,7 @@ def train_model(
         )
     except RuntimeError as error:
         raise ValueError(_explain(str(error), vocab_size)) from error
-    return proto.getvalue()
+    return rounded(proto.getvalue()) if model_type == "unigram" else proto.getvalue()
 
 
 def _check_settings(vocab_size, model_type, character_coverage, normalization):

@@ -8,7 +8,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from keras_transformer.text import files
-from keras_transformer.text.engine import EngineTokenizer, add_declared_tokens
+from keras_transformer.text.engine import EngineTokenizer, add_declared_tokens, check_class
 from keras_transformer.text.settings import token_text
 from keras_transformer.text.tokenizer import clean
 
@@ -149,6 +149,7 @@ class WordPieceTokenizer(EngineTokenizer):
         path = folder / VOCABULARY
         if not path.is_file():
             raise FileNotFoundError(f"{folder} has neither {files.TOKENIZER} nor {VOCABULARY}.")
+        check_class(settings, folder, lambda kind: kind.removesuffix("Fast") in BERT_CLASSES)
         files.read_text(path)  # for its errors
         vocabulary = models.WordPiece.read_file(str(path))
         # MPNet's vocabulary is BERT's, [CLS] included, and its own tokens
@@ -165,6 +166,9 @@ class WordPieceTokenizer(EngineTokenizer):
     def _read(self, engine, settings, name):
         _set_normalization(engine, settings)
         super()._read(engine, settings, name)
+        unknown = engine.model.unk_token
+        if engine.token_to_id(unknown) is None:
+            raise ValueError(f"{name} has no {unknown!r} in its vocabulary, for unknown words.")
 
     def _vocabulary_files(self):
         # Only the model's own tokens; those that were added stand in the JSON files.

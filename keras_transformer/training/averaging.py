@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from keras_transformer.checkpoints.files import sha256_of
 from keras_transformer.checkpoints.safetensors import load_weights, save_weights
 from keras_transformer.checkpoints.weights import assign_weights, model_weights
+
+_SNAPSHOT = re.compile(r"epoch-\d{6,}\.safetensors")
 
 
 class AverageCheckpoints(keras.callbacks.Callback):
@@ -46,6 +49,7 @@ class AverageCheckpoints(keras.callbacks.Callback):
         self.last = last
         self.every = every
         self.snapshots = {}  # {file name: sha256}, oldest first
+        self._written = set()
         self.releases_alone = True  # RunCheckpoints sets False: it knows what else is needed
 
     def on_epoch_end(self, epoch, logs=None):
@@ -53,11 +57,13 @@ class AverageCheckpoints(keras.callbacks.Callback):
             return
         path = self.folder / f"epoch-{epoch + 1:06d}.safetensors"
         save_weights(path, model_weights(self.model))
+        self._written.add(path.name)
         self.snapshots.pop(path.name, None)
         self.snapshots[path.name] = sha256_of(path)
         self.snapshots = dict(list(self.snapshots.items())[-self.last :])
-        if self.releases_alone:
-            self.release([])
+        if self.releases_alone:  # what an earlier process has written stays
+            self._remove(self._written - self.snapshots.keys())
+            self._written &= self.snapshots.keys()
 
     def average(self):
         """Mean of the snapshots, taken in float64 and cast to each weight's dtype.
@@ -71,7 +77,9 @@ class AverageCheckpoints(keras.callbacks.Callback):
         if not self.snapshots:
             raise ValueError("there is nothing to average before the first snapshot")
         sums, dtypes = {}, {}
-        for name in self.snapshots:
+        for name, digest in self.snapshots.items():
+            if problem := self._problem(name, digest):
+                raise ValueError(problem)
             weights = load_weights(self.folder / name)
             if sums and sums.keys() != weights.keys():
                 differing = sorted(sums.keys() ^ weights.keys())
@@ -123,6 +131,9 @@ class AverageCheckpoints(keras.callbacks.Callback):
     def release(self, states):
         """Removes the snapshots that neither the average nor one of the states needs."""
         needed = set(self.snapshots).union(*(dict(state["snapshots"]) for state in states))
-        for path in self.folder.glob("epoch-*.safetensors"):
-            if path.name not in needed:
-                path.unlink()
+        there = {path.name for path in self.folder.glob("epoch-*.safetensors")}
+        self._remove(name for name in there - needed if _SNAPSHOT.fullmatch(name))
+
+    def _remove(self, names):
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)

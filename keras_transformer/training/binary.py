@@ -6,6 +6,7 @@ B batch, T length
 import keras
 from keras import ops
 
+from keras_transformer.layers.masks import implicit_mask, propagate
 from keras_transformer.training.losses import TokenCrossEntropy
 from keras_transformer.training.metrics import TokenAccuracy
 
@@ -73,4 +74,5 @@ class TokenBinaryAccuracy(TokenAccuracy):
 def no_and_yes(logits):
     """Logits (B, T) of a yes as those of both answers, (B, T, 2)."""
     logits = ops.convert_to_tensor(logits)
-    return ops.stack([ops.zeros_like(logits), logits], axis=-1)
+    both = ops.stack([ops.zeros_like(logits), logits], axis=-1)
+    return propagate(both, implicit_mask(logits))

@@ -102,7 +102,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
     """Keras's callback, passing over fit-epochs that did not log a finite monitored value.
 
     So `patience` counts validations where these are rarer than fit-epochs, and a score that is not
-    defined yet is not the best one for ever.
+    defined yet is not the best one for ever. If no fit-epoch logs the value, a warning says so.
 
     Args:
         monitor, patience and so on: as in `keras.callbacks.EarlyStopping`.
@@ -113,9 +113,24 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
     5
     """
 
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self._logged, self._is_monitored = set(), False
+
     def on_epoch_end(self, epoch, logs=None):
+        self._logged |= set(logs or {})
         if math.isfinite((logs or {}).get(self.monitor, math.nan)):
+            self._is_monitored = True
             super().on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        if self._logged and not self._is_monitored:
+            warnings.warn(
+                f"{self.monitor!r} was never logged as a finite number: nothing could stop the "
+                f"training. Logged were {', '.join(sorted(self._logged))}",
+                stacklevel=2,
+            )
 
 
 class Throughput(keras.callbacks.Callback):
@@ -251,6 +266,8 @@ class MetricsLog(keras.callbacks.Callback):
                 record = json.loads(line)
             except ValueError:
                 continue
+            if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
+                raise ValueError(f"{self.path} is no log of fit-epochs: it has {record}")
             if line.endswith(b"\n") and record["epoch"] <= epochs:
                 kept.append(line)
         if kept != lines or not self.path.exists():

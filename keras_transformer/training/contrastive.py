@@ -31,7 +31,7 @@ class ContrastiveLoss(keras.losses.Loss):
         float32 scalar; 0.0 for a batch of empty rows.
 
     Raises:
-        ValueError: `sides` or `scale` is out of its range.
+        ValueError: `sides` or `scale` is out of its range, or there are sample weights.
 
     Example:
 
@@ -55,6 +55,8 @@ class ContrastiveLoss(keras.losses.Loss):
         self.sides, self.scale, self.symmetric = sides, float(scale), bool(symmetric)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
+        if sample_weight is not None:
+            raise ValueError("sample_weight must be None: a pair's loss is of the whole batch")
         with keras.name_scope(self.name):
             return self.call(y_true, y_pred)
 

@@ -8,12 +8,12 @@ def freeze(model, embeddings=True, num_blocks=0):
     """Keeps the first layers of a model as they are. Compile afterwards.
 
     Args:
-        model: a model of `models` with a `backbone`.
+        model: a model of `models` whose `backbone` is one stack of blocks: not a `Seq2SeqLM`.
         embeddings: whether the embeddings stay, with all that is before the first block.
         num_blocks: how many blocks do.
 
     Raises:
-        ValueError: the model has fewer blocks.
+        ValueError: the model has fewer blocks, or not one stack of them.
 
     Example:
 
@@ -26,7 +26,7 @@ def freeze(model, embeddings=True, num_blocks=0):
     >>> before, len(model.trainable_variables)
     (40, 20)
     """
-    blocks = model.backbone.blocks
+    blocks = _blocks(model)
     if not 0 <= num_blocks <= len(blocks):
         raise ValueError(f"num_blocks must be 0 to {len(blocks)}, got {num_blocks!r}")
     for layer in [*(_before_blocks(model) if embeddings else ()), *blocks[:num_blocks]]:
@@ -40,14 +40,14 @@ def layer_multipliers(model, decay):
     behind the blocks 1.
 
     Args:
-        model: a model of `models` with a `backbone`.
+        model: a model of `models` whose `backbone` is one stack of blocks: not a `Seq2SeqLM`.
         decay: above 0, at most 1, which leaves all rates as they are.
 
     Returns:
         {name of a weight: factor}, names as of `checkpoints.named_weights`.
 
     Raises:
-        ValueError: `decay` is out of its range.
+        ValueError: `decay` is out of its range, or the model has not one stack of blocks.
 
     Example:
 
@@ -62,7 +62,7 @@ def layer_multipliers(model, decay):
     """
     if not 0 < decay <= 1:
         raise ValueError(f"decay must be above 0 and at most 1, got {decay!r}")
-    blocks = model.backbone.blocks
+    blocks = _blocks(model)
     depths = {id(weight): 0 for weight in model.weights}
     for number, block in enumerate(blocks):
         depths |= {id(weight): len(blocks) - number for weight in block.weights}
@@ -91,7 +91,8 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         **kwargs: of `keras.optimizers.Adam`, as `gradient_accumulation_steps`.
 
     Raises:
-        ValueError: when it is built for a weight that `multipliers` do not have.
+        ValueError: `ema_overwrite_frequency` with accumulation; when it is built, a weight that
+            `multipliers` do not have.
 
     Example:
 
@@ -105,6 +106,11 @@ class LayerwiseAdamW(keras.optimizers.Adam):
     """
 
     def __init__(self, learning_rate=1e-3, multipliers=None, weight_decay=0.0, **kwargs):
+        if kwargs.get("ema_overwrite_frequency") and kwargs.get("gradient_accumulation_steps"):
+            raise ValueError(
+                "ema_overwrite_frequency must be None with gradient_accumulation_steps: Keras "
+                "counts the batches, and would overwrite weights in the middle of a step"
+            )
         super().__init__(learning_rate, **{**kwargs, "weight_decay": None})
         self.multipliers = dict(multipliers or {})
         self.decay = float(weight_decay)
@@ -148,6 +154,17 @@ class LayerwiseAdamW(keras.optimizers.Adam):
             "multipliers": self.multipliers,
             "weight_decay": self.decay,
         }
+
+
+def _blocks(model):
+    """The blocks of a model that has one stack of them."""
+    blocks = getattr(getattr(model, "backbone", None), "blocks", None)
+    if blocks is None:
+        raise ValueError(
+            "model must have a backbone with one stack of blocks, as encoders and causal models "
+            f"with their heads have; got {type(model).__name__}"
+        )
+    return blocks
 
 
 def _before_blocks(model):

@@ -60,7 +60,7 @@ def entity_scores(predicted, expected):
         "types": {label: dict of the same four}.
 
     Raises:
-        ValueError: there are not as many texts of each.
+        ValueError: there are not as many texts of each, or a span is not (label, start, end).
 
     Example:
 
@@ -77,7 +77,7 @@ def entity_scores(predicted, expected):
         )
     counts = collections.defaultdict(collections.Counter)
     for own, wanted in zip(predicted, expected, strict=True):
-        own, wanted = ({tuple(span) for span in spans} for spans in (own, wanted))
+        own, wanted = ({_checked(span) for span in spans} for spans in (own, wanted))
         for kind, spans in (("found", own), ("wanted", wanted), ("right", own & wanted)):
             for label, *_ in spans:
                 counts[label][kind] += 1
@@ -99,7 +99,8 @@ def retrieval_scores(queries, candidates, expected=None):
         as near as the right one counts as nearer.
 
     Raises:
-        ValueError: the widths differ, or the numbers of queries and of what is expected.
+        ValueError: the widths differ, or the numbers of queries and of what is expected; there is
+            no query, a vector is not finite, or what is expected is no number of a candidate.
 
     Example:
 
@@ -108,13 +109,26 @@ def retrieval_scores(queries, candidates, expected=None):
 
     Reference: Voorhees 1999, "The TREC-8 Question Answering Track Report", section 3.
     """
-    queries, candidates = (_unit(np.asarray(x, "float32")) for x in (queries, candidates))
+    queries, candidates = (np.asarray(x, "float32") for x in (queries, candidates))
     expected = np.arange(len(queries)) if expected is None else np.asarray(expected)
-    if queries.shape[1:] != candidates.shape[1:] or expected.shape != (len(queries),):
+    shapes = queries.shape, candidates.shape
+    if queries.ndim != 2 or shapes[0][1:] != shapes[1][1:] or expected.shape != (len(queries),):
         raise ValueError(
             "queries (Q, D), candidates (N, D) and expected (Q,) do not fit: got "
             f"{queries.shape}, {candidates.shape} and {expected.shape}"
         )
+    if not len(queries):
+        raise ValueError("queries must be at least one; got none")
+    for name, vectors in (("queries", queries), ("candidates", candidates)):
+        if not np.isfinite(vectors).all():
+            raise ValueError(f"{name} must be finite; got NaN or infinity")
+    outside = (expected < 0) | (expected >= len(candidates))
+    if outside.any():
+        raise ValueError(
+            f"expected must be 0 to {len(candidates) - 1}, numbers of candidates; "
+            f"got {expected[outside][0]}"
+        )
+    queries, candidates = _unit(queries), _unit(candidates)
     ranks = []
     for start in range(0, len(queries), 1024):  # not all Q·N at once
         cosines = queries[start : start + 1024] @ candidates.T  # (q, N)
@@ -125,6 +139,12 @@ def retrieval_scores(queries, candidates, expected=None):
         "accuracy_at_1": round(100 * float(np.mean(ranks == 1)), 3),
         "mrr": round(100 * float(np.mean(1 / ranks)), 3),
     }
+
+
+def _checked(span):
+    if isinstance(span, str | dict) or len(span) != 3:
+        raise ValueError(f"spans must be (label, start, end); got {span!r}")
+    return tuple(span)
 
 
 def _f1(counts):

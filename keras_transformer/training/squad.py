@@ -63,7 +63,8 @@ def squad_scores(predictions, references):
         "has_answer_exact", "has_answer_f1", "has_answer_total" and likewise "no_answer_...".
 
     Raises:
-        ValueError: a question without prediction, a prediction without question, or no questions.
+        ValueError: a question without prediction, a prediction without question, no questions, a
+            prediction that is no str, or one str in place of a list of answers.
 
     Example:
 
@@ -79,9 +80,13 @@ def squad_scores(predictions, references):
     _check_ids(predictions, references)
     pairs = {"has_answer": [], "no_answer": []}  # (exact match, F1) of each question
     for id, answers in references.items():
+        if isinstance(answers, str):
+            raise ValueError(f"the answers to question {id!r} must be a list; got {answers!r}")
         # The script takes all answers to say whether there is one, and these to score it.
         scored = [answer for answer in answers if normalize_answer(answer)] or [""]
         prediction = predictions[id]
+        if not isinstance(prediction, str):
+            raise ValueError(f"the prediction of question {id!r} must be str; got {prediction!r}")
         exact = max(exact_match(prediction, answer) for answer in scored)
         f1 = max(answer_f1(prediction, answer) for answer in scored)
         pairs["has_answer" if answers else "no_answer"].append((exact, f1))

@@ -223,6 +223,9 @@ def test_a_model_without_parts_has_no_adapter(tmp_path):
         ({"use_dora": True}, "use_dora=True is not supported"),
         ({"modules_to_save": ["lm_head"]}, r"modules_to_save=\['lm_head'\] is not supported"),
         ({"bias": "all"}, "bias='all' is not supported, only 'none'"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa' is not supported"),
+        ({"alora_invocation_tokens": [9]}, r"alora_invocation_tokens=\[9\] is not supported"),
+        ({"a_field_of_tomorrow": {"x": 1}}, "a_field_of_tomorrow=.* is not supported"),
     ],
 )
 def test_other_kinds_are_refused(adapter, changes, message):

@@ -272,3 +272,43 @@ def test_quantised_weights_are_refused_before_any_is_read(folder):
     (folder / WEIGHTS).unlink()
     with pytest.raises(ValueError, match="quantization_config .method 'gptq'.*are not read"):
         models.MaskedLM.from_pretrained(folder)
+
+
+def test_the_index_says_which_file_a_tensor_is_read_from(folder):
+    expected, index = outputs(folder), split(folder)
+    name = next(name for name, file in index.items() if file == "model-1.safetensors")
+    other = load_weights(folder / "model-2.safetensors")
+    wrong = np.zeros_like(load_weights(folder / "model-1.safetensors")[name])
+    save_weights(folder / "model-2.safetensors", {**other, name: wrong})
+    np.testing.assert_array_equal(outputs(folder), expected)
+
+
+@pytest.mark.parametrize("files", [["x"], {"a": ["x"], "b": "c"}], ids=str)
+def test_an_index_of_other_things_is_refused(folder, files):
+    split(folder)
+    weight_map = files if isinstance(files, dict) else {"a": files}
+    (folder / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(ValueError, match=r"index.json names \['x'\]"):
+        outputs(folder)
+
+
+def test_a_position_table_of_the_vocabularys_size_is_no_embedding(tmp_path):
+    """A copy of the embedding as output matrix is compared with the embedding."""
+    config = models.DecoderConfig.from_preset(
+        "gpt2", num_layers=1, num_heads=2, hidden_dim=8, ffn_dim=6, vocab_size=11, max_length=11
+    )
+    model = models.CausalLM(config)
+    model.save_pretrained(tmp_path, family="gpt2")
+    weights = load_weights(tmp_path / WEIGHTS)
+    weights["lm_head.weight"] = next(x for name, x in weights.items() if "wte" in name)
+    save_weights(tmp_path / WEIGHTS, weights)
+    again = models.CausalLM.from_pretrained(tmp_path)
+    np.testing.assert_array_equal(values(again(TOKENS)), values(model(TOKENS)))
+
+
+def test_an_index_that_names_the_wrong_file_is_refused(folder):
+    index = split(folder)
+    name = next(name for name, file in index.items() if file == "model-1.safetensors")
+    (folder / INDEX).write_text(json.dumps({"weight_map": index | {name: "model-2.safetensors"}}))
+    with pytest.raises(ValueError, match="names tensors that lie in another file"):
+        outputs(folder)

@@ -94,3 +94,39 @@ def test_steps_below_one_are_refused():
     batches = data.RecordBatches([[5]], labels=[0], batch_size=1)
     with pytest.raises(ValueError, match="steps must be an int of at least 1; got 0"):
         data.AccumulatedBatches(batches, 0)
+
+
+def test_fit_must_not_permute_what_is_accumulated():
+    batches = data.RecordBatches(records(), labels=range(6), batch_size=2)
+    weighted = data.AccumulatedBatches(batches, steps=2)
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="shuffle must be False"):
+        model.fit(weighted, verbose=0)
+
+
+def test_int_indicators_are_no_labels_of_tokens_whatever_the_length():
+    ids = [[5, 6, 7], [6, 7, 8], [7, 8, 9]]
+    labels = np.array([[1, 0, 1], [0, 1, 0], [1, 1, 1]])
+    found = []
+    for kind in ("int64", "float32"):
+        batches = data.RecordBatches(ids, labels=labels.astype(kind), batch_size=2, shuffle=False)
+        found.append(data.AccumulatedBatches(batches).batch(0, 0)[2].tolist())
+    assert found[0] == found[1] == [0.5, 0.5]
+
+
+def test_weights_of_several_targets_are_kept():
+    y = {"a": np.array([1, 2]), "b": np.array([[1, -100], [2, 3]])}
+    w = {"a": np.array([1.0, 0.0]), "b": np.array([2.0, 3.0])}
+    weights = target_weights(({}, y, w))
+    assert weights["a"].tolist() == [1, 0]
+    assert weights["b"].tolist() == [[2, 0], [3, 3]]
+
+
+def test_targets_of_numbers_without_weights_count_one_each():
+    assert target_weights(({}, np.array([[0.5], [1.5]], "float32"))).tolist() == [1, 1]
+
+
+def test_batches_without_targets_are_refused():
+    with pytest.raises(ValueError, match="batches must have targets"):
+        data.AccumulatedBatches(data.RecordBatches([[5], [6]], batch_size=2)).batch(0, 0)

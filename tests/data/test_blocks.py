@@ -147,3 +147,11 @@ def test_documents_are_segments_that_do_not_predict_each_other(order):
 def test_wrong_arguments_are_refused(kwargs, message):
     with pytest.raises(ValueError, match=message):
         data.PackedBlocks(**{"tokens": tokens(), "block_length": 7, "batch_size": 3, **kwargs})
+
+
+@pytest.mark.parametrize("order", ["random", "sequential"])
+def test_tokens_that_are_no_ids_are_refused(order):
+    tokens = np.array([2**32 + 1, -5, 3, 4])
+    blocks = data.PackedBlocks(tokens, block_length=3, batch_size=1, order=order)
+    with pytest.raises(ValueError, match="tokens must be 0 to"):
+        blocks.batch(0, 0)

@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 
+import os
 import stat
 
 import pytest
@@ -30,3 +31,13 @@ def test_an_error_leaves_what_was_there(tmp_path, error):
     assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
     if isinstance(error, OSError):
         assert str(path) in str(raised.value)
+
+
+def test_a_file_is_as_private_as_the_process_makes_files(tmp_path):
+    before = os.umask(0o077)
+    try:
+        with replacing(tmp_path / "a") as file:
+            file.write(b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600

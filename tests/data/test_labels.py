@@ -74,3 +74,13 @@ def test_balanced_classes_weigh_the_same():
     assert balanced_weights([1, 0, 1, 0], 2).tolist() == [1, 1, 1, 1]
     with pytest.raises(ValueError, match="ids must be 0 to 1; got 2"):
         balanced_weights([0, 2], 2)
+
+
+def test_one_str_is_no_list_of_labels():
+    labels = Labels(("a", "b", "ab"))
+    with pytest.raises(TypeError, match="train.csv:1: name_lists must hold lists of str; got 'ab'"):
+        labels.indicators(["ab"], where=lambda n: f"train.csv:{n + 1}")
+    with pytest.raises(TypeError, match="the one str 'positive'"):
+        Labels.of("positive")
+    with pytest.raises(TypeError, match="values must be str, or lists of str; got 0"):
+        Labels.of([0, 1])

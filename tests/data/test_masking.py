@@ -273,3 +273,19 @@ def test_masking_is_fast():
             return time.perf_counter() - start
 
         assert min(seconds() for _ in range(20)) < 10e-3
+
+
+def test_a_mask_of_ints_is_one_of_bools():
+    masking = Masking(99, 3, iter((0, 1, 2, 3)), mask_share=1.0, random_share=0.0)
+    ids = [[1, 7, 8, 9, 10, 11, 12, 2], [1, 17, 18, 19, 20, 21, 22, 2]]
+    found = [
+        masking(ids, np.ones((2, 8), kind), np.random.default_rng(1)) for kind in (bool, "int32")
+    ]
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="padding_mask must have the shape"):
+        masking(ids, np.ones((2, 7), bool), np.random.default_rng(1))
+
+
+def test_special_ids_may_be_an_iterator():
+    assert Masking(9, mask_id=3, special_ids=iter((0, 1))).special_ids == (0, 1)

@@ -78,3 +78,11 @@ def test_only_the_answers_are_learned():
     for wrong in ([True], [[True] * 8]):
         with pytest.raises(ValueError, match="ids and is_learned must have the same length"):
             data.next_tokens(ids, wrong)
+
+
+@pytest.mark.parametrize("ids", [[5.9, 6.2], [2**32 + 5, 6], [-1, 6]], ids=str)
+def test_what_is_no_id_is_refused(ids):
+    with pytest.raises(ValueError, match=r"ids"):
+        data.next_tokens(ids, [True, True])
+    with pytest.raises(ValueError, match=r"ids\[0\]"):
+        data.pack_records([np.array(ids)], [[1, 1]], length=4)

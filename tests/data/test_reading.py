@@ -97,3 +97,15 @@ def test_tsv_with_too_few_columns_names_the_line(write):
         data.read_tsv(path)
     with pytest.raises(ValueError, match="source_column"):
         data.read_tsv(path, source_column=-1)
+
+
+def test_the_end_of_a_name_may_be_in_capitals(tmp_path):
+    path = tmp_path / "a.tsv.GZ"
+    path.write_bytes(gzip.compress(b"text\tlabel\na dog\tx\n"))
+    assert data.read_lines(path) == ["text\tlabel", "a dog\tx"]
+    assert data.read_table(path).texts("text") == ["a dog"]
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"\(it is a folder\)"):
+        data.read_lines(tmp_path)

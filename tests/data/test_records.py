@@ -223,3 +223,18 @@ def first_rows(batches):
         batch = batches.batch(0, step)
         found |= {r: (batch, row) for row, r in enumerate(batches.records(0, step)) if r >= 0}
     return [found[n] for n in range(batches.num_records)]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"labels": [np.nan, 1.0]}, "labels must be finite; got nan for record 0"),
+        ({"labels": [2**32 + 1, 1]}, "labels must fit int32; got 4294967297"),
+        ({"labels": [0, 1], "weights": [1.0, np.inf]}, "weights must be finite"),
+        ({"labels": [0, 1], "weights": [1.0, -1.0]}, "weights must be 0 or more; got -1"),
+    ],
+    ids=str,
+)
+def test_numbers_that_would_train_wrongly_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        data.RecordBatches([[5], [6]], batch_size=2, **changes)

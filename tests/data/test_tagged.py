@@ -147,3 +147,9 @@ def test_wnut17_is_iob2_and_whole(data_dir, name, number):
 def flat(text):
     for tokens, tags in zip(text.tokens, text.tags, strict=True):
         yield from zip(tokens, tags, strict=True)
+
+
+def test_the_start_of_a_document_is_looked_for_among_the_tokens(tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_text("1\tthe\tO\n\n1\t-DOCSTART-\tO\n\n1\tdog\tB-X\n", "utf-8")
+    assert data.read_conll(path, token_column=1).tokens == [["the"], ["dog"]]

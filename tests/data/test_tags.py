@@ -146,3 +146,14 @@ def test_spans_of_characters_become_spans_of_the_tokens_they_touch():
     assert tags.align_spans(spans, offsets[:3]) == [Span("LOC", 2, 3)]
     with pytest.raises(ValueError, match="token 3, characters .7, 11., is in two spans"):
         tags.align_spans([Span("A", 3, 8), Span("B", 8, 11)], offsets)
+
+
+def test_alignment_is_that_of_a_plain_search():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        borders = np.sort(rng.choice(40, 12, replace=False))
+        offsets = [(0, 0), *zip(borders[::2].tolist(), borders[1::2].tolist(), strict=True), (0, 0)]
+        start, end = np.sort(rng.choice(41, 2, replace=False)).tolist()
+        touched = [i for i, (a, b) in enumerate(offsets) if a < b and a < end and start < b]
+        expected = [Span("X", touched[0], touched[-1] + 1)] if touched else []
+        assert tags.align_spans([Span("X", start, end)], offsets) == expected

@@ -110,3 +110,8 @@ def test_without_plotly_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
     with pytest.raises(ImportError, match=r"keras-transformer-zoo\[recipes\]"):
         plots.graph_objects()
+
+
+def test_special_tokens_are_no_markup_in_what_a_pointer_shows():
+    figure = attention_heatmap(np.eye(2), ["<s>", "dog"], ["<s>", "</s>"])
+    assert figure.data[0].customdata[1][1] == "dog → &lt;/s&gt;"

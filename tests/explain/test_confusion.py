@@ -45,3 +45,8 @@ def test_report_shows_confusions_and_records():
     assert "&lt;i&gt;" in html and "<small> LOC</small>" in html and "taken for" in html
     with pytest.raises(ValueError):
         report.add_records("Worst", ["Text", "Score"], [["one"]])
+
+
+def test_names_of_classes_are_no_markup():
+    figure = explain.confusion_heatmap([[5, 2], [3, 7]], ["a<b>c", "d"])
+    assert figure.data[0].x[0] == "a&lt;b&gt;c"

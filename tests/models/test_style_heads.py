@@ -200,3 +200,16 @@ def test_bad_arguments_are_refused():
         models.SentenceEmbedder(ENCODER, pooling="sum")
     with pytest.raises(ValueError, match=r"head_dropout must be a number in \[0, 1\)"):
         models.TokenClassifier(ENCODER, 2, head_dropout=1.5)
+
+
+def test_padding_is_no_part_of_a_detectors_loss():
+    """A mask that `padding_mask` stands for reaches the loss and the metric."""
+    model = models.ReplacedTokenDetector(ENCODER)
+    model.compile(loss=model.default_loss(), metrics=model.default_metrics())
+    ids, labels = IDS[:2], IDS[:2] % 2
+    alone = model.evaluate({"token_ids": ids}, labels, verbose=0)
+    padded = {
+        "token_ids": np.pad(ids, ((0, 0), (0, 3))),
+        "padding_mask": np.pad(np.ones_like(ids, bool), ((0, 0), (0, 3))),
+    }
+    same(model.evaluate(padded, np.pad(labels, ((0, 0), (0, 3))), verbose=0), alone)

@@ -94,3 +94,11 @@ def test_prompts_that_are_not_the_default_change_nothing(tmp_path):
     for name in (None, "passage"):
         path.write_text(json.dumps({**prompts, "default_prompt_name": name}))
         np.testing.assert_array_equal(TextEmbedder.from_pretrained(tmp_path)("the dog"), expected)
+
+
+def test_the_librarys_other_names_of_its_settings_are_read(tmp_path):
+    from keras_transformer.checkpoints.sentence_transformers import read_encoding
+
+    path = tmp_path / "sentence_distilbert_config.json"
+    path.write_text('{"max_seq_length": 128, "do_lower_case": true}')
+    assert read_encoding(tmp_path, tmp_path) == (128, True)

@@ -195,3 +195,18 @@ def test_rendering_and_answers_are_those_of_transformers(tokenizer, tmp_path):
         expected = peer.apply_chat_template(told, chat_template=source, tokenize=True)
         expected = expected["input_ids"] if hasattr(expected, "keys") else expected
         assert text.chat_tokens(tokenizer, template, talk)[0] == list(expected)
+
+
+def test_only_the_first_beginning_is_left_to_the_tokenizer():
+    """As Llama 2's template has it: each of the user's turns begins a text."""
+    source = (
+        "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + '[' + m.content + ']' }}"
+        "{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}"
+    )
+    talk = [Message("user", "a"), Message("assistant", "b"), Message("user", "c")]
+    whole = text.JinjaChatTemplate(source, "<s>", "</s>")
+    assert whole.render(talk) == "<s>[a]b</s><s>[c]"
+    template = text.JinjaChatTemplate(source, "<s>", "</s>", adds_bos=True)
+    assert template.render(talk) == "[a]b</s><s>[c]"
+    rendered, [(start, end)] = template.spans(talk)
+    assert rendered[start:end] == "b</s>"

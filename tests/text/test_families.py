@@ -199,3 +199,12 @@ def test_bad_folders_are_named(tmp_path):
     settings.write_text('{"tokenizer_class": "T5TokenizerFast"}')
     with pytest.raises(ValueError, match="a model of type Unigram or BPE; got 'WordPiece'"):
         SentencePieceTokenizer.load(tmp_path)
+
+
+def test_without_an_unknown_token_the_last_id_is_still_decoded(tmp_path):
+    folder = families.write(tmp_path, "LlamaTokenizer-legacy")
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"unk_token": None}))
+    tokenizer = SentencePieceTokenizer.load(folder)
+    last = tokenizer.vocab_size - 1
+    assert tokenizer.decode([last]).strip() == tokenizer.pieces([last])[0].replace("▁", "")

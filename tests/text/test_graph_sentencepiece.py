@@ -115,3 +115,12 @@ def test_every_line_of_a_real_corpus(data_dir, model_type):
         in_graph = twin.tokenize(lines)
         assert in_graph.to_list() == ids
         assert texts(twin.detokenize(in_graph)) == tokenizer.decode(ids)
+
+
+def test_cuts_of_equal_score_are_the_same():
+    """Of a row of one character many cuts are as good as each other, but for rounding."""
+    rows = [f"name {c * n}" for c in "*_.-=" for n in range(3, 60, 3)]
+    tokenizer = SentencePieceTokenizer.train([LINES * 9, rows], vocab_size=70, model_type="unigram")
+    strings = [f"{before}{c * n}" for before in ("", "name ") for c in "*_.-=" for n in range(80)]
+    expected = list(map(tokenizer.encode, strings))
+    assert tokenizer.graph_twin().tokenize(strings).to_list() == expected

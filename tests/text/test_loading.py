@@ -138,3 +138,48 @@ def test_a_file_too_large_is_not_read(tmp_path, monkeypatch):
     (tmp_path / "special_tokens_map.json").unlink()
     with pytest.raises(ValueError, match="vocab.txt is no file of a tokenizer"):
         Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names, kind",
+    [
+        (["vocab.txt"], "BertJapaneseTokenizer"),
+        (["vocab.txt"], "BertweetTokenizer"),
+        (["vocab.json", "merges.txt"], "CLIPTokenizer"),
+        (["vocab.json", "merges.txt"], "DebertaTokenizer"),
+    ],
+)
+@pytest.mark.parametrize("place", ["tokenizer_config.json", "config.json"])
+def test_files_that_another_class_reads_otherwise_are_refused(tmp_path, names, kind, place):
+    for name in names:
+        (tmp_path / name).write_text({"vocab.json": '{"a": 0}'}.get(name, "[UNK]\na\n"))
+    (tmp_path / place).write_text(json.dumps({"tokenizer_class": kind}))
+    with pytest.raises(ValueError, match=f"names a {kind}, whose vocabulary"):
+        Tokenizer.load(tmp_path)
+
+
+def test_a_vocabulary_without_its_unknown_token_is_refused():
+    tokenizer = WordPieceTokenizer.train([["the dog"]], vocab_size=19)
+    content = json.loads(tokenizer.get_config()["definition"])
+    del content["model"]["vocab"]["[UNK]"]
+    content["added_tokens"] = [t for t in content["added_tokens"] if t["content"] != "[UNK]"]
+    with pytest.raises(ValueError, match=r"has no '\[UNK\]' in its vocabulary"):
+        WordPieceTokenizer(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"type": "BPE"},
+        {"type": "BPE", "vocab": {"a": 0}},
+        {"type": "Unigram"},
+        {"type": "Unigram", "vocab": [["a"]]},
+        {"type": "Unigram", "vocab": {"a": 1}},
+    ],
+    ids=str,
+)
+def test_a_damaged_definition_is_named(tmp_path, model):
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": model}))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "T5Tokenizer"}')
+    with pytest.raises(ValueError, match="tokenizer.json"):
+        Tokenizer.load(tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 
 import families
@@ -198,3 +199,57 @@ def test_broken_added_tokens_are_named(tmp_path):
         (folder / "added_tokens.json").write_text(content)
         with pytest.raises(ValueError, match=message):
             Tokenizer.load(folder)
+
+
+def byte_pairs(folder, **settings):
+    """A GPT-2 tokenizer's folder, with more settings."""
+    made = BytePairTokenizer.train([["a dog", "a cat"] * 3], vocab_size=262)
+    made.save(folder)
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    return made
+
+
+def test_special_tokens_may_be_text(tmp_path):
+    plain = byte_pairs(tmp_path)
+    split = Tokenizer.load(tmp_path)
+    assert split.encode("a<|endoftext|>") == plain.encode("a<|endoftext|>")
+    byte_pairs(tmp_path, split_special_tokens=True)
+    split = Tokenizer.load(tmp_path)
+    ids = split.encode("a<|endoftext|>")
+    assert not set(ids) & set(split.special_ids)
+    assert split.decode(ids) == "a<|endoftext|>"
+    assert pickle.loads(pickle.dumps(split)).encode("a<|endoftext|>") == ids
+
+
+@pytest.mark.tensorflow
+def test_special_tokens_that_are_text_are_so_in_the_graph(tmp_path):
+    byte_pairs(tmp_path, split_special_tokens=True)
+    tokenizer = Tokenizer.load(tmp_path)
+    strings = ["a<|endoftext|> dog", "<|endoftext|>"]
+    expected = list(map(tokenizer.encode, strings))
+    assert tokenizer.graph_twin().tokenize(strings).to_list() == expected
+
+
+def test_old_folders_may_put_a_beginning_before_each_text(tmp_path):
+    """As those of OPT: `vocab.json`, `merges.txt` and `add_bos_token`."""
+    byte_pairs(tmp_path, tokenizer_class="GPT2Tokenizer", add_bos_token=True)
+    (tmp_path / "tokenizer.json").unlink()
+    tokenizer = Tokenizer.load(tmp_path)
+    bos = tokenizer.bos_id
+    [alone], [pair] = tokenizer(["a dog"]), tokenizer(["a dog"], ["a cat"])
+    assert list(alone.ids) == [bos, *tokenizer.encode("a dog")]
+    assert list(pair.ids) == [bos, *tokenizer.encode("a dog"), bos, *tokenizer.encode("a cat")]
+
+
+def test_both_lists_of_further_tokens_are_added(tmp_path):
+    byte_pairs(tmp_path, additional_special_tokens=["<x>"], extra_special_tokens={"y": "<y>"})
+    tokenizer = Tokenizer.load(tmp_path)
+    assert tokenizer.pieces(tokenizer.encode("<x><y>")) == ["<x>", "<y>"]
+
+
+def test_one_str_is_no_list_of_tokens():
+    with pytest.raises(TypeError, match="special_tokens must be a list; got '<sep>'"):
+        BytePairTokenizer.train([["a"]], 300, special_tokens="<sep>")
+    with pytest.raises(TypeError, match="user_defined_symbols must be a list; got '<sep>'"):
+        SentencePieceTokenizer.train([["a"]], 30, user_defined_symbols="<sep>")

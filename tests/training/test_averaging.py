@@ -80,3 +80,30 @@ def test_snapshots_of_another_model_are_not_mixed_in(tmp_path):
     averages.on_epoch_end(7)
     with pytest.raises(ValueError, match="epoch-000008.*'another/bias'"):
         averages.average()
+
+
+def fitted(folder, epochs=2):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="top")])
+    model.compile("sgd", "mse")
+    averages = AverageCheckpoints(folder, last=2)
+    model.fit(np.ones((4, 3)), np.ones((4, 2)), epochs=epochs, verbose=0, callbacks=[averages])
+    return averages
+
+
+def test_a_damaged_snapshot_is_no_part_of_an_average(tmp_path):
+    averages = fitted(tmp_path)
+    path = tmp_path / "epoch-000002.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="epoch-000002.safetensors is not as it was written"):
+        averages.average()
+
+
+def test_only_the_snapshots_of_this_run_are_removed(tmp_path):
+    others = [tmp_path / "epoch-best.safetensors", tmp_path / "epoch-000099.safetensors"]
+    for path in others:
+        path.write_bytes(b"mine")
+    fitted(tmp_path, epochs=4)
+    kept = [tmp_path / f"epoch-{n:06d}.safetensors" for n in (3, 4)]
+    assert sorted(tmp_path.iterdir()) == sorted([*others, *kept])

@@ -210,3 +210,22 @@ def test_a_value_that_never_comes_is_told(tmp_path):
         fit(BestCheckpoint(tmp_path / "best.safetensors", "val_blue"))
     with pytest.raises(ValueError, match="mode"):
         BestCheckpoint(tmp_path / "best.safetensors", mode="maximum")
+
+
+def test_a_monitored_value_that_is_never_logged_is_warned_of():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    stop = EarlyStopping("val_blue", mode="max", patience=1)
+    with pytest.warns(UserWarning, match="'val_blue' was never logged.* Logged were loss"):
+        model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0, callbacks=[stop])
+
+
+@pytest.mark.parametrize("line", ['{"loss": 1}', "[]"])
+def test_a_file_of_another_tool_is_not_cut(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(line + "\n")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="metrics.jsonl is no log of fit-epochs"):
+        model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0, callbacks=[MetricsLog(path)])
+    assert path.read_text() == line + "\n"

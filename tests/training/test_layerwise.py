@@ -119,3 +119,20 @@ def test_average_begins_as_the_weights_where_no_update_was_made():
     optimizer.apply([ops.ones(2)])
     optimizer.finalize_variable_values([variable])
     assert variable.numpy().tolist() == [3.0, -2.0]
+
+
+def test_a_model_of_two_stacks_is_named():
+    config = models.TransformerConfig(
+        vocab_size=11, num_encoder_layers=1, num_decoder_layers=1, hidden_dim=8, num_heads=2,
+        ffn_dim=16,
+    )  # fmt: skip
+    model = models.Seq2SeqLM(config)
+    for call in (training.freeze, lambda m: training.layer_multipliers(m, 0.5)):
+        with pytest.raises(ValueError, match="one stack of blocks.* got Seq2SeqLM"):
+            call(model)
+
+
+def test_averages_do_not_overwrite_in_the_middle_of_a_step():
+    options = dict(use_ema=True, ema_overwrite_frequency=2, gradient_accumulation_steps=2)
+    with pytest.raises(ValueError, match="ema_overwrite_frequency must be None"):
+        training.LayerwiseAdamW(1e-3, **options)

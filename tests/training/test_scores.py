@@ -108,3 +108,30 @@ def test_empty_rows_teach_nothing():
     for one, other in zip(*results, strict=True):
         assert np.isfinite(other).all()
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (([[np.nan, 0], [0, 1]], [[1, 0], [0, 1]]), "queries must be finite"),
+        (([[1, 0]], [[1, 0], [0, np.inf]]), "candidates must be finite"),
+        (([[1, 0], [0, 1]], [[1, 0], [0, 1]], [-2, -1]), "expected must be 0 to 1"),
+        (([[1, 0], [0, 1]], [[1, 0]]), "expected must be 0 to 0"),
+        ((np.zeros((0, 2)), [[1, 0]]), "queries must be at least one"),
+    ],
+    ids=str,
+)
+def test_what_has_no_rank_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        training.retrieval_scores(*arguments)
+
+
+@pytest.mark.parametrize("span", [{"label": "A", "start": 0, "end": 1}, "ABC", ("A", 0)], ids=str)
+def test_what_is_no_span_is_refused(span):
+    with pytest.raises(ValueError, match=r"spans must be \(label, start, end\)"):
+        training.entity_scores([[span]], [[("A", 0, 1)]])
+
+
+def test_a_loss_of_pairs_takes_no_weights():
+    with pytest.raises(ValueError, match="sample_weight must be None"):
+        training.ContrastiveLoss()(np.arange(4), np.eye(4, dtype="float32"), np.ones(4))

@@ -89,3 +89,10 @@ def test_the_right_answers_of_xquad_score_all(data_dir):
     cut = {id: " ".join(text.split()[:1]) for id, text in right.items()}
     scores = training.squad_scores(cut, questions)
     assert scores["exact"] < scores["f1"] < 100
+
+
+def test_what_is_no_answer_is_refused():
+    with pytest.raises(ValueError, match="answers to question 'q' must be a list; got 'Denver'"):
+        training.squad_scores({"q": "Denver"}, {"q": "Denver"})
+    with pytest.raises(ValueError, match="the prediction of question 'q' must be str; got None"):
+        training.squad_scores({"q": None}, {"q": ["Denver"]})
