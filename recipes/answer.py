@@ -162,7 +162,9 @@ def load_answerer(settings):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".* has no weights for .*")
         try:
-            return tasks.QuestionAnswerer.from_pretrained(settings.from_checkpoint)
+            return tasks.QuestionAnswerer.from_pretrained(
+                settings.from_checkpoint, max_length=settings.max_length
+            )
         except UserWarning as error:
             raise ValueError(f"{settings.from_checkpoint} is no answerer: {error}") from None
 

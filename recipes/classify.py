@@ -162,6 +162,14 @@ def check(settings):
     finetuning.check_data_dir(settings, made="names")
     if settings.balance and settings.problem != "single_label":
         raise ValueError(f"balance is for problem 'single_label' alone; got {settings.problem!r}.")
+    if settings.corpus != "files":
+        usual = Settings(settings.run_dir)
+        for name in ("problem", "text_column", "pair_column", "label_column", "header"):
+            if getattr(settings, name) != getattr(usual, name):
+                raise ValueError(
+                    f"{name} is for your own files (the preset `files`); corpus "
+                    f"{settings.corpus!r} has one way to be read. Got {getattr(settings, name)!r}."
+                )
 
 
 # Data

@@ -164,6 +164,8 @@ def check(settings):
     finetuning.check(settings)
     answering.check(settings)
     finetuning.check_data_dir(settings, made="library")
+    if settings.corpus == "text":
+        finetuning.check_apart(settings)
     if settings.chat_template == "checkpoint" and settings.from_checkpoint is None:
         raise ValueError("chat_template checkpoint needs --from-checkpoint: a new model has none.")
     if settings.lora_rank and settings.from_checkpoint is None:

@@ -18,6 +18,7 @@ import numpy as np
 from keras_transformer import data, models, text, training
 from keras_transformer.checkpoints.hub import find_folder
 from keras_transformer.checkpoints.sentence_transformers import read_modules
+from keras_transformer.export.folder import check_replaceable
 from recipes import runs
 from recipes.encoders import load_model, train_word_pieces
 from recipes.final_weights import FinalWeights
@@ -94,6 +95,7 @@ class FineTuning:
 
 def check(settings):
     """Refuses settings that contradict each other, before anything is read."""
+    check_run_dir(settings)
     if settings.epochs < 1:
         raise ValueError(f"epochs must be at least 1; got {settings.epochs}.")
     if settings.gradient_accumulation_steps < 1:
@@ -110,6 +112,23 @@ def check(settings):
     if settings.patience is not None and settings.patience < 1:
         raise ValueError(
             f"patience must be at least 1, or None for no early stop; got {settings.patience}."
+        )
+
+
+def check_run_dir(settings):
+    """Refuses a SavedModel's place where something else is, before anything is trained."""
+    if settings.export:
+        check_replaceable(settings.run_dir / "saved_model")
+
+
+def check_apart(settings):
+    """Refuses a run inside the folder of its text, whose files would be read as text."""
+    if settings.data_dir is None or not settings.data_dir.is_dir():
+        return
+    if settings.run_dir.resolve().is_relative_to(settings.data_dir.resolve()):
+        raise ValueError(
+            f"run_dir {settings.run_dir} lies in data_dir {settings.data_dir}, so that its files "
+            "would be read as text; --run-dir names another place"
         )
 
 
@@ -280,7 +299,10 @@ def fit(settings, task, batches, valid, score, monitor, mode="max", may_change=(
     """
     model = task.model
     final = FinalWeights(settings, model, score, monitor, mode)
-    free = "data_dir export epochs" if settings.schedule == "inverse_sqrt" else "data_dir export"
+    free, more = "data_dir export", {}
+    if settings.schedule == "inverse_sqrt":  # the same curve for any epochs, but for its start
+        free += " epochs"
+        more["warmup_steps"] = int(settings.warmup * num_updates(settings, batches))
     earlier = runs.fit(
         model,
         batches,
@@ -293,6 +315,7 @@ def fit(settings, task, batches, valid, score, monitor, mode="max", may_change=(
             "batches": len(batches),
             "data": fingerprint(batches, getattr(task, "labels", None)),
             "validation": fingerprint(valid),
+            **more,
         },
         callbacks=[training.Throughput(lambda step: count_tokens(batches, step)), *final.callbacks],
         kept=final.kept,

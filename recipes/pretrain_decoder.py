@@ -177,6 +177,8 @@ def main(settings):
 def check(settings):
     """Refuses settings out of their range, before anything is read."""
     finetuning.require_text(settings)
+    finetuning.check_run_dir(settings)
+    finetuning.check_apart(settings)
     runs.whole_epochs(settings)
     if not 0 <= settings.warmup_steps < settings.steps:
         raise ValueError(
@@ -230,7 +232,7 @@ def build_model(settings, tokenizer):
         model = new_model(settings, tokenizer)
     accumulate = settings.gradient_accumulation_steps
     average = {} if settings.ema is None else {"use_ema": True, "ema_momentum": settings.ema}
-    optimizer = keras.optimizers.AdamW(
+    optimizer = training.LayerwiseAdamW(
         make_schedule(settings),
         weight_decay=settings.weight_decay,
         beta_2=0.99,

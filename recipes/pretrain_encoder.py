@@ -136,6 +136,7 @@ def check(settings):
     """Refuses settings that contradict each other, before anything is read."""
     finetuning.check(settings)
     finetuning.require_text(settings)
+    finetuning.check_apart(settings)
     if not 0 < settings.validation < 1:
         raise ValueError(f"validation must be between 0 and 1; got {settings.validation}.")
     if settings.objective == "replaced":

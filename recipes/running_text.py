@@ -22,6 +22,7 @@ from recipes.vocabularies import train_vocabulary
 PIECE = 1 << 20  # characters that are encoded together, at least
 SAMPLE = 1 << 27  # characters that subwords are learned from, at most
 SUBWORDS = 4096  # of a vocabulary where no one says how many
+MARK = "text.json"  # says what a folder of tokens was made of
 
 
 class Corpus(NamedTuple):
@@ -73,7 +74,7 @@ def prepare(settings):
             write(folder, settings, tokenizer, lines, end)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
-        write_json(folder / "text.json", made_of)  # last: a folder with it is whole
+        write_json(folder / MARK, made_of)  # last: a folder with it is whole
     parts = (data.TokenShards(folder / name) for name in ("train", "valid"))
     tokenizer = text.Tokenizer.load(folder)
     return Corpus(tokenizer, *parts, characters, characters - end, sha256)
@@ -155,7 +156,7 @@ def pieces(lines, start=0, end=None):
 
 def write(folder, settings, tokenizer, lines, end):
     """Fills a folder with the tokenizer, the checkpoint's or a new one, and with both parts."""
-    shutil.rmtree(folder, ignore_errors=True)
+    clear(folder)
     if tokenizer is None:
         tokenizer = learn(settings, pieces(lines(), 0, end))
     tokenizer.save(folder)
@@ -163,9 +164,26 @@ def write(folder, settings, tokenizer, lines, end):
         data.write_shards(folder / name, map(tokenizer.encode, part), tokenizer.vocab_size)
 
 
+def clear(folder):
+    """Removes what a folder has of an earlier text; one of somebody else's is refused."""
+    mark = folder / MARK
+    there = [*folder.iterdir()] if folder.is_dir() else []
+    if there and not mark.is_file():
+        raise ValueError(
+            f"{folder} is not empty, and no folder of tokens that this recipe has made: it is left "
+            "as it is; choose another --run-dir"
+        )
+    write_json(mark, {"sha256": None})  # first: from now on what is there is ours
+    for path in there:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path != mark:
+            path.unlink()
+
+
 def is_made_of(folder, made_of):
     """Whether a folder is whole, and of the same text and settings."""
-    path = folder / "text.json"
+    path = folder / MARK
     return path.is_file() and json.loads(path.read_text("utf-8")) == made_of
 
 

@@ -165,12 +165,11 @@ PRESETS = {
 
 def main(settings):
     """Trains, or goes on training; then scores, explains and exports."""
+    check(settings)
     watch = runs.Stopwatch()
     decoding = tasks.DecodingDefaults(
         beam_size=settings.beam_size, length_penalty=settings.length_penalty
     )
-    if settings.export:
-        check_replaceable(settings.run_dir / "saved_model")
     report = explain.Report(f"Translation: {settings.run_dir.name}", __doc__.split("\n")[0])
     runs.prepare_backend(settings.seed, settings.xla, settings.mixed_precision)
     parts = train, valid, test = parallel_corpus(settings)
@@ -193,6 +192,21 @@ def main(settings):
     print(f"\n{settings.run_dir}: report.html, scores.json, weights, tokenizer, saved_model/")
     if settings.corpus == "dates":
         print(f"exact match: {scores['exact_match']:.1f} %")
+
+
+def check(settings):
+    """Refuses what would be passed over, or found out once the training is over."""
+    if settings.export:
+        check_replaceable(settings.run_dir / "saved_model")
+    if settings.corpus != "dates":
+        return
+    for name in ("data_dir", "source", "target"):
+        value, usual = getattr(settings, name), getattr(Settings(settings.run_dir), name)
+        if value != usual:
+            raise ValueError(
+                f"{name} must be left out, as corpus 'dates' is made on the spot; got {value}. The "
+                "preset `files` takes your own."
+            )
 
 
 def learn_tokenizer(settings, train):

@@ -11,9 +11,9 @@ from keras_transformer.explain import plots
 POSITIONS = ("step", "epoch")  # what can stand on the x axis; the first that there is
 NO_CURVES = {*POSITIONS, "time", "seconds"}
 TITLES = {
-    "loss": "Loss per target token",
+    "loss": "Loss",
     "bleu": "BLEU",
-    "accuracy": "Token accuracy",
+    "accuracy": "Accuracy",
     "token_accuracy": "Token accuracy",
     "perplexity": "Perplexity",
     "learning_rate": "Learning rate",

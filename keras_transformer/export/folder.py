@@ -10,6 +10,7 @@ from keras_transformer.checkpoints.files import raise_if_disk_full, sync_folder
 
 # TensorFlow Serving leaves this folder of a SavedModel to its maker.
 MARK = Path("assets.extra") / "keras_transformer.json"
+WRITTEN = {"assets", MARK.parent.name, "fingerprint.pb", "saved_model.pb", "variables"}
 
 
 @contextlib.contextmanager
@@ -23,7 +24,8 @@ def replacing_folder(path):
         path: the folder to write; its parents are made if missing.
 
     Raises:
-        FileExistsError: `path` is a file, or a folder with something else in it.
+        FileExistsError: `path` is a file, or a folder with something else in it, beside an
+            earlier export too.
         OSError: the disk is full.
     """
     path = Path(path).resolve()
@@ -51,6 +53,14 @@ def check_replaceable(path):
         raise FileExistsError(
             f"{path} is not empty and no earlier export: it is left as it is. "
             "Give another path, or remove it first."
+        )
+    added = [each for each in path.iterdir() if each.name not in WRITTEN]
+    if (path / MARK).is_file():
+        added += [each for each in (path / MARK).parent.iterdir() if each.name != MARK.name]
+    if added:
+        raise FileExistsError(
+            f"{path} is an earlier export, but holds {min(added)} too, which would be lost: it is "
+            "left as it is. Give another path, or move that file first."
         )
 
 

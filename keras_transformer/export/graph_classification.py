@@ -23,7 +23,8 @@ class GraphClassifier(GraphTask):
     def __init__(self, task, max_length=None, threshold=0.5):
         super().__init__(task, max_length)
         check_threshold(threshold)
-        self._labels, self._problem, self._threshold = task.labels, task.model.problem, threshold
+        self._labels, self._problem = task.labels, task.model.problem
+        self._threshold = float(threshold)
 
     def functions(self):
         found = {

@@ -29,8 +29,9 @@ class GraphTask(tf.Module):
         model = task.model
         self.tokenizer = task.tokenizer.graph_twin()
         self.model_weights = [variable.value for variable in model.weights]
-        self.max_length = task.max_length if max_length is None else max_length
-        task.check_max_length(self.max_length)
+        self.max_length = task.check_max_length(
+            task.max_length if max_length is None else max_length
+        )
         self.template = task.tokenizer.template
         self.apply_template = GraphTemplate(self.template, task.tokenizer.pad_id)
         self._vocab_size = model.config.vocab_size

@@ -91,13 +91,14 @@ def export_translator(
     limits = translator.target_limits(max_new_tokens)
     check_ends(translator.model.config)
     check_method(best, translator.model.config, limits)
+    max_new_tokens = None if max_new_tokens is None else int(max_new_tokens)
     settings = {
         "keras_transformer": keras_transformer.__version__,
         "task": "translation",
         "tokenizer_sha256": translator.tokenizer.fingerprint,
-        "beam_size": beam_size,
+        "beam_size": int(beam_size),
         "length_penalty": str(length_penalty),
-        "n_best": n_best,
+        "n_best": int(n_best),
         "max_length": translator.max_length,
         "max_new_tokens": max_new_tokens,
         "config": translator.model.config.to_dict(),

@@ -3,6 +3,8 @@
 import dataclasses
 import warnings
 
+import numpy as np
+
 from keras_transformer import generation
 from keras_transformer.checkpoints.files import write_json
 from keras_transformer.checkpoints.pretrained import read_fields
@@ -78,6 +80,10 @@ class DecodingDefaults:
     renormalize: bool = False
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):  # JSON takes Python's own numbers alone
+                object.__setattr__(self, field.name, value.item())
         if self.max_new_tokens is not None:
             check_positive("max_new_tokens", self.max_new_tokens)
         self.method()  # checks the rest

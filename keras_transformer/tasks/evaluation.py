@@ -251,6 +251,8 @@ def ranks(x):
 
 def correlation(x, y):
     """Pearson's; NaN where one side is constant."""
+    if np.ptp(x) == 0 or np.ptp(y) == 0:  # what is left of its mean would be rounding
+        return math.nan
     x, y = x - np.mean(x), y - np.mean(y)
     norm = math.sqrt(float(np.sum(x * x) * np.sum(y * y)))
     return float(np.sum(x * y)) / norm if norm else math.nan

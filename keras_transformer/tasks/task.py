@@ -209,7 +209,7 @@ class Task:
                 writes it; or a name on the hub.
             revision: commit, tag or branch on the hub.
             dtype: dtype policy of the model; by default Keras's global one.
-            **arguments: of the task's constructor, such as `max_length`.
+            **arguments: of the task's constructor, such as `max_length`; None for what is saved.
 
         Raises:
             FileNotFoundError: there is no such folder or model, or a file of it is missing.
@@ -219,7 +219,8 @@ class Task:
         kind = head_of(folder, cls.model_class)
         of_model, of_task = cls.read_settings(folder)
         model = kind.from_pretrained(folder, dtype=dtype, **of_model)
-        return cls(model, Tokenizer.load(folder), **{**of_task, **arguments})
+        given = {name: x for name, x in arguments.items() if x is not None}
+        return cls(model, Tokenizer.load(folder), **{**of_task, **given})
 
     def export(self, path, **options):
         """Writes this task for a server: by default a SavedModel of strings and answers.

@@ -82,6 +82,6 @@ class TextEmbedder(Task):
                 "do_lower_case to false."
             )
         model = cls.model_class.from_pretrained(folder, dtype=dtype)
-        if limit is not None:
-            arguments.setdefault("max_length", min(limit, model.config.max_length))
+        if limit is not None and arguments.get("max_length") is None:
+            arguments["max_length"] = min(limit, model.config.max_length)
         return cls(model, tokenizer, **arguments)

@@ -82,14 +82,15 @@ class TextGenerator(Task):
         tokenizer: the `text.Tokenizer` it was trained with.
         max_length: tokens of prompt and new text together; by default the model's and the
             tokenizer's.
-        decoding: the `DecodingDefaults` of the model; by default greedy search without penalties.
+        decoding: the `DecodingDefaults` of the model, without `max_new_tokens` and
+            `forced_first_id`; by default greedy search without penalties.
             `from_pretrained` reads those of a folder's `generation_config.json`.
 
     Call:
         texts: a prompt, or a list of them. One without tokens starts from the tokenizer's `bos_id`
             or else its `eos_id`.
-        max_new_tokens: new tokens at most, the ending one included; by default 64, or what a
-            smaller `max_length` allows.
+        max_new_tokens: new tokens at most, the ending one included; by default 64, or half of
+            what a smaller `max_length` has, the rest being the prompt's.
         method: `generation.Greedy()`, `generation.Sampling(...)`, `generation.BeamSearch(...)` or
             alike, taken as it is, with no penalties but its own; by default that of `decoding`.
         batch_size: prompts decoded together; they are sorted by length first.
@@ -123,6 +124,13 @@ class TextGenerator(Task):
         super().__init__(model, tokenizer, max_length)
         self.decoding = DecodingDefaults(beam_size=1) if decoding is None else decoding
         check_decoding(self.decoding)
+        for name in ("max_new_tokens", "forced_first_id"):
+            value = getattr(self.decoding, name)
+            if value is not None:
+                raise ValueError(
+                    f"{name} must be None in a TextGenerator's decoding, got {value}: give "
+                    "max_new_tokens to the call, and what an answer begins with in the prompt."
+                )
 
     def __call__(
         self,
@@ -157,8 +165,9 @@ class TextGenerator(Task):
         """A number of new tokens in its range; None stands for the default."""
         limit = self.max_length - self.tokenizer.template.num_added() - 1
         if max_new_tokens is None:
-            usual = max(USUAL_NEW_TOKENS, self.decoding.min_new_tokens + 1)
-            return max(1, min(usual, limit))
+            least = self.decoding.min_new_tokens + 1
+            usual = min(USUAL_NEW_TOKENS, (limit + 1) // 2)
+            return max(1, min(max(usual, least), limit))
         check_positive("max_new_tokens", max_new_tokens)
         if max_new_tokens > limit:
             raise ValueError(

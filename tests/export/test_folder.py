@@ -9,7 +9,7 @@ from keras_transformer.export.folder import MARK, replacing_folder
 
 def write(path, content):
     with replacing_folder(path) as folder:
-        (folder / "model").write_text(content)
+        (folder / "saved_model.pb").write_text(content)
         (folder / MARK).parent.mkdir()
         (folder / MARK).write_text("{}")
 
@@ -21,9 +21,9 @@ def names(folder):
 def test_it_appears_whole(tmp_path):
     path = tmp_path / "a" / "b"
     with replacing_folder(path) as folder:
-        (folder / "model").write_text("new")
+        (folder / "saved_model.pb").write_text("new")
         assert not path.exists()
-    assert (path / "model").read_text() == "new"
+    assert (path / "saved_model.pb").read_text() == "new"
     assert names(path.parent) == ["b"]
     assert path.stat().st_mode & 0o777 == 0o755
 
@@ -32,7 +32,7 @@ def test_an_earlier_export_or_an_empty_folder_is_replaced(tmp_path):
     (tmp_path / "b").mkdir()
     for content in ("old", "new"):
         write(tmp_path / "b", content)
-        assert (tmp_path / "b" / "model").read_text() == content
+        assert (tmp_path / "b" / "saved_model.pb").read_text() == content
     assert names(tmp_path) == ["b"]
 
 
@@ -59,7 +59,7 @@ def test_a_failure_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="disk is full"):
         write(tmp_path / "b", "new")
-    assert (tmp_path / "b" / "model").read_text() == "old"
+    assert (tmp_path / "b" / "saved_model.pb").read_text() == "old"
     assert names(tmp_path) == ["b"]
 
 
@@ -68,4 +68,16 @@ def test_a_link_keeps_pointing_to_its_folder(tmp_path):
     (tmp_path / "current").symlink_to("v1")
     write(tmp_path / "current", "new")
     assert (tmp_path / "current").is_symlink()
-    assert (tmp_path / "v1" / "model").read_text() == "new"
+    assert (tmp_path / "v1" / "saved_model.pb").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "1/saved_model.pb", "assets.extra/requests"])
+def test_what_was_put_into_an_export_is_not_lost(tmp_path, name):
+    write(tmp_path / "b", "old")
+    path = tmp_path / "b" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(FileExistsError, match="is an earlier export, but holds"):
+        write(tmp_path / "b", "new")
+    assert path.read_text() == "mine"
+    assert (tmp_path / "b" / "saved_model.pb").read_text() == "old"

@@ -231,6 +231,17 @@ def test_wrong_settings_are_refused(corpus, tmp_path, changes, message):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "preset, changes", [("sst2", {"problem": "regression"}), ("quickstart", {"header": False})]
+)
+def test_how_own_files_are_read_is_for_own_files(tmp_path, preset, changes):
+    settings = dataclasses.replace(
+        classify.PRESETS[preset][1], run_dir=tmp_path / "run", **changes
+    )
+    with pytest.raises(ValueError, match=f"{[*changes][0]} is for your own files"):
+        classify.main(settings)
+
+
 def test_no_part_of_the_names_has_what_another_has():
     parts = names.corpus(languages=("de", "fr", "ja"))
     things = [{(name.kind, name.code) for name in part} for part in parts]

@@ -211,3 +211,20 @@ def test_a_moving_average_outlives_its_evaluation():
             seen.append(model.evaluate(*batch, verbose=0))
             seen.append(model_weights(model)["top/kernel"].sum())
     assert seen[:2] == seen[2:]
+
+
+def test_a_run_may_go_on_for_more_epochs_where_its_start_is_the_same(tmp_path):
+    """The inverse square root knows no end; a warm-up that is a share of all steps does."""
+    seen = []
+    for epochs, warmup in ((4, 0.1), (8, 0.1), (8, 0.05), (4, 0.0), (8, 0.0)):
+        settings = dataclasses.replace(
+            classify.PRESETS["files"][1],
+            run_dir=tmp_path,
+            epochs=epochs,
+            warmup=warmup,
+            schedule="inverse_sqrt",
+        )
+        rate = finetuning.make_schedule(settings, epochs * 100)
+        seen.append([float(rate(step)) for step in (5, 39, 100, 399)])
+    assert seen[0] == seen[2] != seen[1]
+    assert seen[3] == seen[4]

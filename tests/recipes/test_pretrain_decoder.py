@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_transformer import models, tasks, text
+from keras_transformer import models, tasks, text, training
 from keras_transformer.checkpoints import load_weights, model_weights
 from recipes import pretrain_decoder, runs
 
@@ -156,8 +156,8 @@ def test_nanogpts_settings_are_as_they_were(tmp_path):
     settings = tiny(None, tmp_path, learning_rate=2e-3)
     model = pretrain_decoder.build_model(settings, text.CharacterTokenizer("abc"))
     optimizer = model.optimizer
-    assert type(optimizer) is keras.optimizers.AdamW
-    values = optimizer.beta_1, optimizer.beta_2, optimizer.weight_decay, optimizer.global_clipnorm
+    assert type(optimizer) is training.LayerwiseAdamW and not optimizer.multipliers
+    values = optimizer.beta_1, optimizer.beta_2, optimizer.decay, optimizer.global_clipnorm
     assert values == (0.9, 0.99, 0.1, 1.0) and not optimizer.gradient_accumulation_steps
     reference = keras.optimizers.schedules.CosineDecay(
         0.0, 180, alpha=0.1, warmup_target=2e-3, warmup_steps=20
@@ -192,6 +192,22 @@ def test_samples_are_kept_from_run_to_run():
 def test_wrong_settings_are_refused_before_training(corpus, tmp_path, changes, message):
     with pytest.raises((ValueError, OSError), match=message):
         pretrain_decoder.main(tiny(corpus, tmp_path / "run", **changes))
+
+
+def test_a_run_inside_its_text_is_refused(tmp_path):
+    (tmp_path / "text.txt").write_text("to be or not to be\n" * 99, "utf-8")
+    with pytest.raises(ValueError, match="run_dir .* lies in data_dir"):
+        pretrain_decoder.main(tiny(tmp_path, tmp_path / "runs" / "mine"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_place_of_the_savedmodel_that_is_taken_is_found_before_training(corpus, tmp_path):
+    path = tmp_path / "run" / "saved_model" / "mine.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(FileExistsError, match="is not empty and no earlier export"):
+        pretrain_decoder.main(tiny(corpus, tmp_path / "run", export=True))
+    assert [*(tmp_path / "run").iterdir()] == [path.parent]
 
 
 def test_a_missing_file_is_named(tmp_path):

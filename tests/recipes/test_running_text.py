@@ -86,7 +86,8 @@ def test_a_text_is_encoded_once_until_something_changes(tmp_path, monkeypatch):
     assert again.tokenizer.fingerprint == first.tokenizer.fingerprint
     other = running_text.prepare(settings(tmp_path / "run", written(path, CODE + "x = 1\n")))
     assert other.sha256 != first.sha256 and other.characters == first.characters + 6
-    (tmp_path / "run" / "cache" / "text.json").unlink()  # as if it had been killed
+    # as if it had been killed
+    (tmp_path / "run" / "cache" / "text.json").write_text('{"sha256": null}')
     np.testing.assert_array_equal(
         running_text.prepare(settings(tmp_path / "run", path)).train[:], other.train[:]
     )
@@ -113,3 +114,23 @@ def test_too_little_text_is_said_with_its_file(content, changes, message, tmp_pa
     path = written(tmp_path / "tiny.txt", content)
     with pytest.raises(ValueError, match=rf"tiny\.txt: {message}"):
         running_text.prepare(settings(tmp_path / "run", path, **changes))
+
+
+def test_somebodys_folder_is_left_as_it_is(tmp_path):
+    path = written(tmp_path / "code.py", CODE)
+    mine = tmp_path / "run" / "cache" / "precious.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(ValueError, match="cache is not empty, and no folder of tokens"):
+        running_text.prepare(settings(tmp_path / "run", path))
+    assert mine.read_text() == "mine"
+
+
+def test_what_an_interrupted_run_left_is_written_anew(tmp_path, monkeypatch):
+    path = written(tmp_path / "code.py", CODE)
+    expected = ids(running_text.prepare(settings(tmp_path / "whole", path)))
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "write_shards", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            running_text.prepare(settings(tmp_path / "run", path))
+    assert ids(running_text.prepare(settings(tmp_path / "run", path))) == expected

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -173,6 +174,18 @@ def test_a_run_does_not_go_on_with_other_text(run, corpus, tmp_path, part):
 def test_a_wrong_search_is_refused_before_training(corpus, tmp_path, setting, value):
     with pytest.raises(ValueError, match=setting):
         translation.main(tiny(corpus, tmp_path / "run", **{setting: value}))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"data_dir": pathlib.Path("mine")}, {"source": "fr"}], ids=["data_dir", "source"]
+)
+def test_what_made_dates_would_pass_over_is_refused(tmp_path, changes):
+    settings = dataclasses.replace(
+        translation.PRESETS["quickstart"][1], run_dir=tmp_path / "run", **changes
+    )
+    with pytest.raises(ValueError, match=f"{[*changes][0]} must be left out, as corpus 'dates'"):
+        translation.main(settings)
     assert not (tmp_path / "run").exists()
 
 

@@ -88,3 +88,11 @@ def test_what_cannot_be_scored_is_named():
         evaluation.evaluate(task, [{"text": ""}, {"entities": []}])
     with pytest.raises(TypeError, match="no score for str"):
         evaluation.evaluate("task", [{}])
+
+
+@pytest.mark.parametrize("x, y", [(2.6, 0.1), (0.1, None), (None, 2.6)])
+def test_constants_have_no_correlation(x, y):
+    rng = np.random.default_rng(0)
+    for size in (3, 100, 1000):
+        sides = [rng.normal(size=size) if side is None else np.full(size, side) for side in (x, y)]
+        assert np.isnan(evaluation.correlation(*sides))

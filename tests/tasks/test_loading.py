@@ -191,3 +191,22 @@ def test_a_damaged_length_is_named(tmp_path):
 def test_an_unknown_task_is_named(tmp_path):
     with pytest.raises(ValueError, match="task must be one of text-classification.*got 'tagging'"):
         tasks.load_task(tmp_path, task="tagging")
+
+
+@pytest.mark.parametrize("kind", ["classifier", "embedder"])
+def test_none_stands_for_the_length_that_is_saved(tmp_path, kind):
+    tokenizer = text.WordPieceTokenizer.train([["a dog runs", "a dog eats"]], vocab_size=30)
+    config = models.EncoderConfig(
+        vocab_size=30, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=64
+    )
+    task = {
+        "classifier": lambda: tasks.TextClassifier(
+            models.SequenceClassifier(config, 2), tokenizer, max_length=9
+        ),
+        "embedder": lambda: tasks.TextEmbedder(
+            models.SentenceEmbedder(config), tokenizer, max_length=9
+        ),
+    }[kind]()
+    task.save_pretrained(tmp_path)
+    for more in ({}, {"max_length": None}):
+        assert tasks.load_task(tmp_path, **more).max_length == 9

@@ -174,3 +174,35 @@ def test_defaults_are_checked_and_kept_by_folders_of_this_package(tmp_path):
     again = TextGenerator.from_pretrained(tmp_path)
     assert again.decoding == DecodingDefaults(beam_size=1) and again.max_length == 31
     assert not (tmp_path / "generation_config.json").exists()
+
+
+@pytest.mark.parametrize("length", [13, 22, 31])
+def test_a_default_call_leaves_half_of_a_short_model_to_the_prompt(length):
+    task = generator(max_length=length)
+    new = task.check_max_new_tokens()
+    assert abs(2 * new - length) <= 2
+    task("the cat " * (new // 4))
+    long = generator(max_length=length, decoding=DecodingDefaults(beam_size=1, min_new_tokens=9))
+    assert long.check_max_new_tokens() == max(new, 10)
+
+
+@pytest.mark.parametrize("name", ["max_new_tokens", "forced_first_id"])
+def test_what_is_not_a_generators_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be None in a TextGenerator's decoding"):
+        generator(decoding=DecodingDefaults(beam_size=1, **{name: 7}))
+
+
+def test_numbers_of_numpy_are_saved(tmp_path):
+    decoding = DecodingDefaults(
+        beam_size=np.int64(1),
+        no_repeat_ngram_size=np.int64(2),
+        repetition_penalty=np.float32(1.5),
+    )
+    tokenizer = text.SentencePieceTokenizer.train([["a dog runs", "a dog eats"]], 22)
+    config = models.DecoderConfig(
+        vocab_size=22, num_layers=1, hidden_dim=8, num_heads=2, ffn_dim=16, max_length=32
+    )
+    task = TextGenerator(models.CausalLM(config), tokenizer, decoding=decoding)
+    task.save_pretrained(tmp_path)
+    assert TextGenerator.from_pretrained(tmp_path).decoding == decoding
+    assert decoding.repetition_penalty == 1.5 and type(decoding.no_repeat_ngram_size) is int

@@ -117,13 +117,13 @@ def filler(max_length=None):
 
 
 @functools.cache
-def generator(max_length=None, vocab_size=30):
+def generator(max_length=None, vocab_size=30, decoding=None):
     keras.utils.set_random_seed(4)
     config = models.DecoderConfig(
         vocab_size=vocab_size, num_layers=1, hidden_dim=14, num_heads=2, ffn_dim=13, max_length=31,
         initializer_range=0.7, eos_id=3,
     )  # fmt: skip
-    return tasks.TextGenerator(models.CausalLM(config), Bare(), max_length)
+    return tasks.TextGenerator(models.CausalLM(config), Bare(), max_length, decoding)
 
 
 def outputs(task, first, second=None):
