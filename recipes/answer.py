@@ -156,17 +156,22 @@ def read_corpus(settings):
 
 
 def load_answerer(settings):
-    """The answerer of the checkpoint; an encoder without a head that was trained is refused."""
+    """The checkpoint's answerer, its inputs as long as the settings say, or as it was saved for.
+
+    An encoder without a head that was trained is refused.
+    """
     if settings.from_checkpoint is None:
         raise ValueError("--from-checkpoint is missing: the answerer that is to be evaluated")
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".* has no weights for .*")
         try:
-            return tasks.QuestionAnswerer.from_pretrained(
-                settings.from_checkpoint, max_length=settings.max_length
-            )
+            answerer = tasks.QuestionAnswerer.from_pretrained(settings.from_checkpoint)
         except UserWarning as error:
             raise ValueError(f"{settings.from_checkpoint} is no answerer: {error}") from None
+    length = min(settings.max_length, answerer.max_length)
+    if length < settings.max_length:
+        print(f"max_length {length}, as {settings.from_checkpoint} has it")
+    return tasks.QuestionAnswerer(answerer.model, answerer.tokenizer, length)
 
 
 # Training

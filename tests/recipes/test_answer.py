@@ -80,6 +80,9 @@ def test_run_folder_opens_as_answerer_and_is_evaluated(corpus, tmp_path):
     )
     answer.main(xquad)
     assert json.loads((xquad.run_dir / "scores.json").read_text())["total"] == 3
+    for asked, found in ((64, 64), (384, 240)):
+        loaded = answer.load_answerer(dataclasses.replace(xquad, max_length=asked))
+        assert loaded.max_length == found
 
 
 def test_threshold_is_the_best_there_is():
