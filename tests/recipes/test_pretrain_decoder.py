@@ -44,7 +44,8 @@ def tiny(corpus, run_dir, **changes):
 
 def samples_in(report):
     """{step: text} of a report's table."""
-    return dict(re.findall(r'<th scope="row">step ([\d,]+)</th><td>(.*?)</td>', report, re.S))
+    row = r'<th scope="row"[^>]*>step ([\d,]+)</th><td[^>]*>(.*?)</td>'
+    return dict(re.findall(row, report, re.S))
 
 
 def scores_of(settings):
