@@ -201,8 +201,8 @@ def check(settings):
     if settings.corpus != "dates":
         return
     for name in ("data_dir", "source", "target"):
-        value, usual = getattr(settings, name), getattr(Settings(settings.run_dir), name)
-        if value != usual:
+        value = getattr(settings, name)
+        if value != getattr(PRESETS["quickstart"][1], name):
             raise ValueError(
                 f"{name} must be left out, as corpus 'dates' is made on the spot; got {value}. The "
                 "preset `files` takes your own."

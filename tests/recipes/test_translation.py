@@ -189,6 +189,11 @@ def test_what_made_dates_would_pass_over_is_refused(tmp_path, changes):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("preset", translation.PRESETS)
+def test_presets_are_not_refused(preset, tmp_path):
+    translation.check(dataclasses.replace(translation.PRESETS[preset][1], run_dir=tmp_path / "run"))
+
+
 def test_the_run_folder_decodes_as_it_was_scored(run):
     translator = tasks.Translator.from_pretrained(run.run_dir)
     assert translator.decoding.beam_size == run.beam_size == 2
