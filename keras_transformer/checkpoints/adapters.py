@@ -271,9 +271,9 @@ STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 HARMLESS = """
     alpha_pattern auto_mapping base_model_name_or_path ensure_weight_tying eva_config
     exclude_modules fan_in_fan_out inference_mode init_lora_weights layers_pattern
-    layers_to_transform loftq_config
-    lora_alpha lora_dropout megatron_config megatron_core peft_version qalora_group_size r
-    rank_pattern revision runtime_config target_modules task_type use_rslora
+    layers_to_transform loftq_config lora_alpha lora_dropout megatron_config megatron_core
+    peft_version qalora_group_size r rank_pattern revision runtime_config target_modules task_type
+    use_rslora
 """.split()
 
 

@@ -221,9 +221,8 @@ def _is_document_start(line, token_column):
     if DOCSTART not in line:
         return False
     columns = line.split("\t") if "\t" in line else line.split()
-    if columns[0] == DOCSTART:
-        return True
-    return DOCSTART in columns and columns.index(DOCSTART) == token_column % len(columns)
+    place = columns.index(DOCSTART) if DOCSTART in columns else None
+    return place in (0, token_column % len(columns))
 
 
 def _columns(sentence):
